@@ -1,0 +1,62 @@
+# The front door. `make` alone lists what there is; CONTRIBUTING.md says more.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check unit functional guest planted lock run dev qemu
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+# Whatever of the caller's would change which modules, tests or cloud are used stays outside.
+unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONSTARTUP PYTHONUSERBASE PYTHONWARNINGS
+unexport MYPYPATH PYTEST_ADDOPTS PYTEST_DISABLE_PLUGIN_AUTOLOAD PYTEST_PLUGINS
+unexport GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
+unexport $(filter OS_%,$(.VARIABLES))
+
+bin := .venv/bin
+pytest := $(bin)/python -m pytest
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: qemu run ## See a server move from one host to another, and every way it can go wrong
+	@exec $(bin)/python demo/run.py $(ARGS)
+
+up: qemu run ## Run haulier on this machine in the foreground, until Ctrl-C
+	@exec $(bin)/haulier up $(ARGS)
+
+test: qemu dev ## Everything: the four stages below, then a table of them
+	@rm -f .stages
+	@for stage in check unit functional guest; do \
+		scripts/stage $$stage $(MAKE) $$stage || [ $$? -ne 130 ] || exit 130; \
+	done; \
+	scripts/stage --summary
+
+check: dev ## Lint, format, types, and the import rules of the architecture
+	@failed=; \
+	$(bin)/ruff check || failed=1; \
+	$(bin)/ruff format --check || failed=1; \
+	$(bin)/mypy || failed=1; \
+	$(bin)/lint-imports --no-logo || failed=1; \
+	test -z "$$failed"
+
+unit: dev ## Tests of one module each (ARGS="-k word" goes to pytest, here and below)
+	@$(pytest) tests/unit $(ARGS)
+
+functional: dev ## Tests of all processes together, with simulated hosts
+	@$(pytest) $(wildcard tests/functional tests/api) $(ARGS)
+
+guest: qemu dev ## Tests that boot real guests with QEMU and use the stock OpenStack client
+	@$(pytest) tests/guest $(ARGS)
+
+planted: qemu dev ## Plant each bug of tests/planted in a copy, and see that its test catches it
+	@$(bin)/python scripts/planted $(ARGS)
+
+lock: run ## Remake locks/ from pyproject.toml (ARGS=--upgrade for the newest versions)
+	@scripts/lock $(ARGS)
+
+# What the targets above stand on; instant when there is nothing to do.
+run dev:
+	@scripts/system-packages python
+	@scripts/environment $@
+
+qemu:
+	@scripts/system-packages python qemu
