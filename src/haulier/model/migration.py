@@ -1,0 +1,126 @@
+"""A migration: its states, the words clients know them by, and the row itself."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from haulier.model.flavor import Flavor
+from haulier.model.ids import HostName, MigrationId, ProjectId, ServerId, UserId
+
+
+class State(StrEnum):
+    """What a move waits for. `conductor/cold_migration/table.py` says what leads from one to the next."""
+
+    REQUESTED = "REQUESTED"
+    """The conductor is to choose a target."""
+    PREPARING = "PREPARING"
+    """The target checks what only it knows and makes room."""
+    COPYING = "COPYING"
+    """The source powers the guest off and sends its disk."""
+    RECEIVING = "RECEIVING"
+    """The target makes what it received durable and compares it."""
+    SWITCHED = "SWITCHED"
+    """The target owns the server and starts it if it ran."""
+    AWAITS_CONFIRM = "AWAITS_CONFIRM"
+    """The window: the user confirms or reverts."""
+    ATTESTING = "ATTESTING"
+    """Confirm was asked for; the target is to say that it holds the disks now."""
+    CONFIRMING = "CONFIRMING"
+    """The source deletes its copy."""
+    CONFIRMED = "CONFIRMED"
+    REVERT_CHECKING = "REVERT_CHECKING"
+    """Revert was asked for; the source is to say that it could run the server."""
+    REVERTING = "REVERTING"
+    """The target stops the guest and deletes its copy."""
+    RETURNING = "RETURNING"
+    """The source owns the server again and starts it if it ran."""
+    REVERTED = "REVERTED"
+    RESTORING = "RESTORING"
+    """A step failed: the source brings the server back to how it was found."""
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    """Ended by a request, the server's deletion included."""
+
+
+FINAL = frozenset({State.CONFIRMED, State.REVERTED, State.FAILED, State.CANCELLED})
+
+STATUS = {
+    State.REQUESTED: "pre-migrating",
+    State.PREPARING: "pre-migrating",
+    State.COPYING: "migrating",
+    State.RECEIVING: "post-migrating",
+    State.SWITCHED: "post-migrating",
+    State.AWAITS_CONFIRM: "finished",
+    State.ATTESTING: "confirming",
+    State.CONFIRMING: "confirming",
+    State.CONFIRMED: "confirmed",
+    State.REVERT_CHECKING: "reverting",
+    State.REVERTING: "reverting",
+    State.RETURNING: "reverting",
+    State.REVERTED: "reverted",
+    State.RESTORING: "migrating",
+    State.FAILED: "error",
+    State.CANCELLED: "cancelled",
+}
+"""The words of the Compute API (`GET /os-migrations`), one per state."""
+
+
+class Kind(StrEnum):
+    """Nova's `migration_type`: the same move, with the old flavor or with a new one."""
+
+    MIGRATION = "migration"
+    RESIZE = "resize"
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One target that was tried: `failed` is None while it is under way or when it served."""
+
+    number: int
+    host: HostName
+    failed: str | None = None
+
+
+class Migration(msgspec.Struct, frozen=True, kw_only=True):
+    """A move as the database has it.
+
+    `generation` grows by one with every transition: a command carries the one it was made in, and an answer counts
+    only while it is still the current one. `alternates` are the hosts not yet tried. `was_running` is what the
+    source found, None until it looked. `named` tells whether the request named the target, `forced` whether its
+    rules were not asked. `reasons` are clauses for a person, oldest first.
+    """
+
+    id: MigrationId
+    uuid: str
+    server_id: ServerId
+    kind: Kind
+    state: State
+    generation: int
+    source: HostName
+    target: HostName | None
+    attempt: int
+    alternates: tuple[HostName, ...]
+    attempts: tuple[Attempt, ...]
+    named: bool
+    forced: bool
+    skipped: tuple[str, ...]
+    was_running: bool | None
+    digest: str | None
+    old_flavor: Flavor
+    new_flavor: Flavor
+    reasons: tuple[str, ...]
+    bytes_done: int
+    bytes_total: int
+    request_id: str
+    project_id: ProjectId
+    user_id: UserId
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def status(self) -> str:
+        return STATUS[self.state]
+
+    @property
+    def is_live(self) -> bool:
+        return self.state not in FINAL

@@ -1,0 +1,35 @@
+"""The names under which messages travel. Who may use which is in `bus/permissions.py`."""
+
+from haulier.model.ids import HostName
+
+NUDGE = "haulier.conductor.nudge"
+"""API to conductor: there are new rows in the outbox. Carries nothing, since the row is the truth."""
+CONDUCTOR_OUTBOX = "haulier.conductor.request"
+"""Outbox rows that are for the conductor itself carry this subject; they never travel over the bus."""
+CONSOLE = "haulier.conductor.console"
+"""API to conductor, a question: the end of a server's console log."""
+SELECT_DESTINATIONS = "haulier.scheduler.select_destinations"
+"""Conductor to scheduler, a question."""
+SCHEDULER_METHODS = "haulier.scheduler.>"
+CALL_BACKS = "haulier.conductor.migrate_server.*"
+EVENTS = "haulier.event.>"
+
+
+def commands(host: HostName) -> str:
+    """Conductor to one agent: a command."""
+    return f"haulier.compute.{host}"
+
+
+def questions(host: HostName) -> str:
+    """Conductor to one agent: a question that changes nothing."""
+    return f"haulier.compute.{host}.ask"
+
+
+def migrate_server(host: HostName) -> str:
+    """An agent to the conductor, in its own name: its prep_resize failed, try another host."""
+    return f"haulier.conductor.migrate_server.{host}"
+
+
+def event(host: HostName, kind: str) -> str:
+    """An agent to the conductor: `answer`, `hello`, `heartbeat`, `power` or `progress`."""
+    return f"haulier.event.{host}.{kind}"

@@ -1,0 +1,90 @@
+"""What is said to the conductor: by the API through the outbox, and `migrate_server` also by compute hosts."""
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from haulier.model.ids import HostName, MigrationId, RequestId, ServerId
+
+
+class FailedAttempt(msgspec.Struct, frozen=True):
+    """Why a target sends a move back. `elsewhere` tells whether another host could help."""
+
+    attempt: int
+    generation: int
+    host: HostName
+    reason: str
+    elsewhere: bool = True
+
+
+class MigrateServer(msgspec.Struct, frozen=True, tag=True):
+    """Move a server: the one entry, for a request and for a target's call back (requirements 1 and 2).
+
+    `host` and `force` are in the encoded message only when the request's microversion knows them, 2.56 or newer;
+    below it neither key exists (requirement 6). `failed` is set by compute only.
+    """
+
+    migration_id: MigrationId
+    server_id: ServerId
+    request_id: RequestId
+    host: HostName | None | UnsetType = UNSET
+    force: bool | None | UnsetType = UNSET
+    failed: FailedAttempt | UnsetType = UNSET
+
+
+class ConfirmMigration(msgspec.Struct, frozen=True, tag=True):
+    """Accepted: the window is to be closed for good. `generation` is the one the request left the row in."""
+
+    migration_id: MigrationId
+    generation: int
+    request_id: RequestId
+
+
+class RevertMigration(msgspec.Struct, frozen=True, tag=True):
+    """Accepted: the server is to go back to the source."""
+
+    migration_id: MigrationId
+    generation: int
+    request_id: RequestId
+
+
+class BuildServer(msgspec.Struct, frozen=True, tag=True):
+    """Accepted: a new server is to be placed and built."""
+
+    server_id: ServerId
+    request_id: RequestId
+
+
+class PowerServer(msgspec.Struct, frozen=True, tag=True):
+    """Accepted: `verb` is one of start, stop, reboot_soft, reboot_hard, pause, unpause."""
+
+    server_id: ServerId
+    verb: str
+    request_id: RequestId
+
+
+class DeleteServer(msgspec.Struct, frozen=True, tag=True):
+    """Accepted: the server's owner_epoch was already raised; every host that may hold its files is to drop them."""
+
+    server_id: ServerId
+    request_id: RequestId
+
+
+Request = MigrateServer | ConfirmMigration | RevertMigration | BuildServer | PowerServer | DeleteServer
+
+
+class Nudge(msgspec.Struct, frozen=True):
+    """There are new rows in the outbox. Empty, since the rows are the truth; a lost one only costs a little time."""
+
+
+class ConsoleQuestion(msgspec.Struct, frozen=True):
+    """The end of a server's console log: at most `lines` lines, None for all that is kept."""
+
+    server_id: ServerId
+    lines: int | None = None
+
+
+class ConsoleAnswer(msgspec.Struct, frozen=True):
+    """`text` is what there is; `problem` says why there is none."""
+
+    text: str = ""
+    problem: str | None = None
