@@ -1,0 +1,140 @@
+"""The in-process bus, the default: every message is encoded and decoded, and permissions hold, as over a network."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from haulier.bus.interface import NoAnswer, NotPermitted
+from haulier.bus.permissions import Permissions, matches
+from haulier.wire import codec
+
+M = TypeVar("M")
+R = TypeVar("R")
+
+log = structlog.get_logger()
+
+
+class Said(msgspec.Struct, frozen=True):
+    """One message as a recorder sees it. `verb` is tell, call or reply."""
+
+    sender: str
+    verb: str
+    subject: str
+    body: bytes
+
+
+class Broker:
+    """What the connections of one process meet in."""
+
+    def __init__(self) -> None:
+        self.listeners: list[_Listener] = []
+        self.servers: dict[str, Callable[[bytes], Awaitable[bytes]]] = {}
+        self.taps: list[Callable[[Said], None]] = []
+
+    def connect(self, user: str, permissions: Permissions) -> "LocalBus":
+        """A connection that says and hears what `permissions` allow; `user` names it for recorders and logs."""
+        return LocalBus(self, user, permissions)
+
+    def record(self, said: Said) -> None:
+        for tap in self.taps:
+            tap(said)
+
+
+class _Listener:
+    """One subscription: a queue and a task, so that its messages are handled one after the other."""
+
+    def __init__(self, subject: str, handle: Callable[[str, bytes], Awaitable[None]]) -> None:
+        self.subject = subject
+        self._handle = handle
+        self._queue: asyncio.Queue[tuple[str, bytes] | None] = asyncio.Queue()
+        self._task = asyncio.create_task(self._run())
+
+    def put(self, subject: str, body: bytes) -> None:
+        self._queue.put_nowait((subject, body))
+
+    async def close(self) -> None:
+        self._queue.put_nowait(None)
+        if self._task is not asyncio.current_task():
+            await self._task
+
+    async def _run(self) -> None:
+        while (item := await self._queue.get()) is not None:
+            try:
+                await self._handle(*item)
+            except Exception:
+                log.exception("a message could not be handled", subject=item[0])
+
+
+class LocalBus:
+    """One process's connection to the broker (see `interface.Bus`)."""
+
+    def __init__(self, broker: Broker, user: str, permissions: Permissions) -> None:
+        self._broker = broker
+        self._user = user
+        self._permissions = permissions
+        self._listeners: list[_Listener] = []
+        self._served: list[str] = []
+
+    async def call(self, subject: str, message: object, answer_type: type[R], timeout: float) -> R:
+        body = self._say("call", subject, message)
+        server = next((serve for pattern, serve in self._broker.servers.items() if matches(pattern, subject)), None)
+        if server is None:
+            raise NoAnswer(f"nobody answers on {subject}")
+        try:
+            answer = await asyncio.wait_for(server(body), timeout)
+        except TimeoutError:
+            raise NoAnswer(f"no answer on {subject} within {timeout:g} s") from None
+        except Exception as problem:
+            log.exception("a question could not be answered", subject=subject)
+            raise NoAnswer(f"the answer on {subject} failed") from problem
+        return codec.decode(answer, answer_type)
+
+    async def tell(self, subject: str, message: object) -> None:
+        body = self._say("tell", subject, message)
+        for listener in self._broker.listeners:
+            if matches(listener.subject, subject):
+                listener.put(subject, body)
+
+    async def serve(self, subject: str, message_type: type[M], handler: Callable[[M], Awaitable[object]]) -> None:
+        self._check_subscribe(subject)
+
+        async def answer(body: bytes) -> bytes:
+            reply = codec.encode(await handler(codec.decode(body, message_type)))
+            self._broker.record(Said(self._user, "reply", subject, reply))
+            return reply
+
+        self._broker.servers[subject] = answer
+        self._served.append(subject)
+
+    async def listen(self, subject: str, message_type: type[M], handler: Callable[[str, M], Awaitable[None]]) -> None:
+        self._check_subscribe(subject)
+
+        async def handle(said_on: str, body: bytes) -> None:
+            await handler(said_on, codec.decode(body, message_type))
+
+        listener = _Listener(subject, handle)
+        self._broker.listeners.append(listener)
+        self._listeners.append(listener)
+
+    async def close(self) -> None:
+        for subject in self._served:
+            self._broker.servers.pop(subject, None)
+        for listener in self._listeners:
+            self._broker.listeners.remove(listener)
+        await asyncio.gather(*(listener.close() for listener in self._listeners))
+        self._listeners.clear()
+        self._served.clear()
+
+    def _say(self, verb: str, subject: str, message: Any) -> bytes:
+        if not self._permissions.may_publish(subject):
+            raise NotPermitted(f"{self._user} may not publish to {subject}")
+        body = codec.encode(message)
+        self._broker.record(Said(self._user, verb, subject, body))
+        return body
+
+    def _check_subscribe(self, subject: str) -> None:
+        if not self._permissions.may_subscribe(subject):
+            raise NotPermitted(f"{self._user} may not subscribe to {subject}")
