@@ -1,0 +1,78 @@
+"""The action log: what was asked of a server, by whom, and each step that was taken for it, as Nova names them."""
+
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+
+from haulier.db.engine import Transaction
+from haulier.db.schema import action_events, actions
+from haulier.model.ids import HostName, ProjectId, ServerId, UserId
+
+
+def start(
+    tx: Transaction,
+    server_id: ServerId,
+    request_id: str,
+    action: str,
+    *,
+    project_id: ProjectId,
+    user_id: UserId,
+) -> None:
+    """A request was accepted; `action` is Nova's word for it (create, migrate, confirmResize ...)."""
+    tx.execute(
+        insert(actions).values(
+            server_id=server_id,
+            request_id=request_id,
+            action=action,
+            project_id=project_id,
+            user_id=user_id,
+            started_at=tx.now,
+        )
+    )
+
+
+def finish(tx: Transaction, server_id: ServerId, request_id: str, problem: str | None = None) -> None:
+    """The request came to its end; with `problem` its message becomes `Error`, Nova's word."""
+    same = (actions.c.server_id == server_id) & (actions.c.request_id == request_id)
+    message = {"message": "Error"} if problem else {}
+    tx.execute(update(actions).where(same).values(finished_at=tx.now, **message))
+
+
+def begin_event(
+    tx: Transaction, server_id: ServerId, request_id: str, event: str, host: HostName | None = None
+) -> None:
+    """A step begins (`cold_migrate`, `compute_prep_resize` ...)."""
+    tx.execute(
+        insert(action_events).values(
+            server_id=server_id, request_id=request_id, event=event, host=host, started_at=tx.now
+        )
+    )
+
+
+def end_event(tx: Transaction, server_id: ServerId, request_id: str, event: str, problem: str | None = None) -> None:
+    """The newest open event of that name ends, as Success or as Error with the reason."""
+    same = (
+        (action_events.c.server_id == server_id)
+        & (action_events.c.request_id == request_id)
+        & (action_events.c.event == event)
+        & action_events.c.finished_at.is_(None)
+    )
+    result = {"result": "Error", "details": problem} if problem else {"result": "Success"}
+    tx.execute(update(action_events).where(same).values(finished_at=tx.now, **result))
+
+
+def of_server(tx: Transaction, server_id: ServerId) -> list[Row[Any]]:
+    """The actions of a server, newest first."""
+    chosen = select(actions).where(actions.c.server_id == server_id)
+    return list(tx.execute(chosen.order_by(actions.c.started_at.desc())))
+
+
+def find(tx: Transaction, server_id: ServerId, request_id: str) -> Row[Any] | None:
+    same = (actions.c.server_id == server_id) & (actions.c.request_id == request_id)
+    return tx.execute(select(actions).where(same)).one_or_none()
+
+
+def events_of(tx: Transaction, server_id: ServerId, request_id: str) -> list[Row[Any]]:
+    """The steps of one action, oldest first."""
+    same = (action_events.c.server_id == server_id) & (action_events.c.request_id == request_id)
+    return list(tx.execute(select(action_events).where(same).order_by(action_events.c.id)))

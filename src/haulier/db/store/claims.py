@@ -1,0 +1,109 @@
+"""The ledger: who holds how much of which host, and why.
+
+A claim is held by a server (`migration_id` 0) or by a migration on the server's behalf. Making one looks at the
+room in the same transaction, with the host's row locked, so that two conductors can't over-commit a host.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, delete, func, insert, select, update
+
+from haulier.db.engine import Transaction
+from haulier.db.schema import claims, hosts
+from haulier.errors import ClaimRefused, HostNotFound
+from haulier.model.ids import HostName, MigrationId, ServerId
+from haulier.model.resources import Amounts, ResourceClass, describe, shortages
+
+BY_SERVER = 0
+
+
+def make(
+    tx: Transaction,
+    host: HostName,
+    server_id: ServerId,
+    amounts: Amounts,
+    *,
+    cause: str,
+    migration_id: MigrationId | int = BY_SERVER,
+) -> None:
+    """Claim `amounts` on `host` if every class has room: total x ratio - reserved, less what is claimed.
+
+    Raises:
+        ClaimRefused: some class has not; the text has the numbers. Nothing was written.
+        HostNotFound: there is no such host.
+    """
+    locked = update(hosts).where(hosts.c.name == host).values(name=host)  # on PostgreSQL this holds the row
+    if tx.execute(locked).rowcount != 1:
+        raise HostNotFound(host)
+    stock = tx.execute(select(hosts.c.stock).where(hosts.c.name == host)).scalar_one()
+    missing = shortages(stock, used(tx, host), amounts)
+    if missing:
+        raise ClaimRefused(host, describe(missing))
+    rows = [
+        {
+            "host": host,
+            "server_id": server_id,
+            "migration_id": migration_id,
+            "resource_class": resource_class.value,
+            "amount": amount,
+            "cause": cause,
+        }
+        for resource_class, amount in amounts.items()
+    ]
+    if rows:
+        tx.execute(insert(claims), rows)
+
+
+def used(tx: Transaction, host: HostName) -> Amounts:
+    """What is claimed on one host."""
+    return all_used(tx, host).get(host, {})
+
+
+def all_used(tx: Transaction, host: HostName | None = None) -> dict[HostName, dict[ResourceClass, int]]:
+    """What is claimed, by host; of one host only when it is named."""
+    total = func.sum(claims.c.amount).label("total")
+    chosen = select(claims.c.host, claims.c.resource_class, total).group_by(claims.c.host, claims.c.resource_class)
+    if host is not None:
+        chosen = chosen.where(claims.c.host == host)
+    result: dict[HostName, dict[ResourceClass, int]] = {}
+    for row in tx.execute(chosen):
+        result.setdefault(HostName(row.host), {})[ResourceClass(row.resource_class)] = int(row.total)
+    return result
+
+
+def hand_over(tx: Transaction, host: HostName, server_id: ServerId, *, held_by: int, to: int, cause: str) -> None:
+    """Give what is held on `host` to another holder: the server (0) or a migration."""
+    same = (claims.c.host == host) & (claims.c.server_id == server_id) & (claims.c.migration_id == held_by)
+    tx.execute(update(claims).where(same).values(migration_id=to, cause=cause))
+
+
+def release(
+    tx: Transaction,
+    server_id: ServerId,
+    *,
+    host: HostName | None = None,
+    held_by: int | None = None,
+    only: Sequence[ResourceClass] | None = None,
+) -> None:
+    """Drop the server's claims: all of them, or those on `host`, of one holder, of some classes."""
+    same = claims.c.server_id == server_id
+    if host is not None:
+        same &= claims.c.host == host
+    if held_by is not None:
+        same &= claims.c.migration_id == held_by
+    if only is not None:
+        same &= claims.c.resource_class.in_([resource_class.value for resource_class in only])
+    tx.execute(delete(claims).where(same))
+
+
+def explain(tx: Transaction, server_id: ServerId, host: HostName, cause: str) -> None:
+    """Give all that is held for a server on a host another cause."""
+    same = (claims.c.server_id == server_id) & (claims.c.host == host)
+    tx.execute(update(claims).where(same).values(cause=cause))
+
+
+def of_server(tx: Transaction, server_id: ServerId) -> list[Row[Any]]:
+    """Columns host, migration_id, resource_class, amount, cause."""
+    chosen = select(claims).where(claims.c.server_id == server_id)
+    return list(tx.execute(chosen.order_by(claims.c.host, claims.c.migration_id, claims.c.resource_class)))

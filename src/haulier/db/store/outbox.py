@@ -1,0 +1,99 @@
+"""What was decided and is still to be said. A row leaves when it is answered, not when it is sent.
+
+Rows for the conductor itself (`host` is None) are the accepted requests; rows for a host are commands.
+"""
+
+import uuid
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select, text
+
+from haulier.db.engine import Transaction
+from haulier.db.schema import outbox
+from haulier.model.ids import CommandId, HostName, MigrationId, ServerId
+
+_DUE = text(
+    "SELECT seq, id, subject, body, server_id, migration_id, host, step, sends FROM outbox"
+    " WHERE next_at <= :now ORDER BY seq LIMIT :most"
+)
+_SENT = text("UPDATE outbox SET sends = sends + 1, next_at = :next_at WHERE id = :id")
+
+
+def put(
+    tx: Transaction,
+    subject: str,
+    body: bytes,
+    *,
+    server_id: ServerId,
+    step: str,
+    migration_id: MigrationId | None = None,
+    host: HostName | None = None,
+    command_id: CommandId | None = None,
+    after: float = 0.0,
+) -> CommandId:
+    """Add a row, due in `after` seconds; returns its id."""
+    row_id = command_id or new_id()
+    tx.execute(
+        insert(outbox).values(
+            id=row_id,
+            subject=subject,
+            body=body,
+            server_id=server_id,
+            migration_id=migration_id,
+            host=host,
+            step=step,
+            created_at=tx.now,
+            next_at=tx.now + after,
+        )
+    )
+    return row_id
+
+
+def new_id() -> CommandId:
+    return CommandId(str(uuid.uuid4()))
+
+
+def due(tx: Transaction, most: int) -> list[Row[Any]]:
+    """The rows whose time has come, oldest first; every column but the times."""
+    return list(tx.execute(_DUE, {"now": tx.now, "most": most}))
+
+
+def mark_sent(tx: Transaction, row_id: str, again_in: float) -> None:
+    """The row was said; say it again in `again_in` seconds unless it is answered."""
+    tx.execute(_SENT, {"id": row_id, "next_at": tx.now + again_in})
+
+
+def take(tx: Transaction, row_id: str) -> bytes | None:
+    """Answered: remove the row and return its body. None when it was gone, so somebody else had the answer."""
+    body = tx.execute(select(outbox.c.body).where(outbox.c.id == row_id)).scalar_one_or_none()
+    if body is not None:
+        tx.execute(delete(outbox).where(outbox.c.id == row_id))
+    return body
+
+
+def find_command(tx: Transaction, migration_id: MigrationId, host: HostName, step: str) -> CommandId | None:
+    """The id of the unanswered command of that step of a move, None when it is answered."""
+    same = (outbox.c.migration_id == migration_id) & (outbox.c.host == host) & (outbox.c.step == step)
+    return tx.execute(select(outbox.c.id).where(same)).scalar_one_or_none()
+
+
+def drop_for_server(tx: Transaction, server_id: ServerId) -> None:
+    """Remove all that is still to be said about a server: a deletion supersedes it."""
+    tx.execute(delete(outbox).where(outbox.c.server_id == server_id))
+
+
+def drop_for_migration(tx: Transaction, migration_id: MigrationId) -> None:
+    """Remove what is still to be said in a move's steps."""
+    tx.execute(delete(outbox).where(outbox.c.migration_id == migration_id))
+
+
+def waiting_for(tx: Transaction, migration_id: MigrationId) -> list[Row[Any]]:
+    """Commands of a move that are not answered: host, step, created_at, sends."""
+    chosen = select(outbox).where(outbox.c.migration_id == migration_id, outbox.c.host.is_not(None))
+    return list(tx.execute(chosen.order_by(outbox.c.seq)))
+
+
+def waiting_on_server(tx: Transaction, server_id: ServerId) -> list[Row[Any]]:
+    """Commands about a server that are not answered: id, host, step."""
+    chosen = select(outbox).where(outbox.c.server_id == server_id, outbox.c.host.is_not(None))
+    return list(tx.execute(chosen.order_by(outbox.c.seq)))
