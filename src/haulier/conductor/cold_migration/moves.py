@@ -1,0 +1,160 @@
+"""Where requests, call backs and answers about a move enter the table, each as one transaction."""
+
+import msgspec
+
+from haulier.bus.interface import Bus
+from haulier.conductor import commands
+from haulier.conductor.cold_migration.step import Step
+from haulier.conductor.cold_migration.steps import Chosen, ConfirmAsked, RevertAsked
+from haulier.conductor.cold_migration.table import COLD_MIGRATION
+from haulier.conductor.machine import fire
+from haulier.conductor.scheduling import ask_scheduler
+from haulier.config.conductor import ConductorSettings
+from haulier.db.engine import Database, Transaction
+from haulier.db.store import actions, migrations, outbox, servers
+from haulier.model.migration import Migration, State
+from haulier.model.request import SKIPPED_BY_FORCE, RequestSpec
+from haulier.wire.events import Answer, Discarded, Failed, Outcome, Stale
+from haulier.wire.to_compute import Command
+from haulier.wire.to_conductor import ConfirmMigration, FailedAttempt, MigrateServer, RevertMigration
+
+EVENT = "conductor_migrate_server"
+"""Nova's name for the conductor's own part in an action's events."""
+
+
+class Moves:
+    """All moves of one conductor. Holds no state: what it knows is in the database."""
+
+    def __init__(self, settings: ConductorSettings, db: Database, bus: Bus) -> None:
+        self._settings = settings
+        self._db = db
+        self._bus = bus
+
+    async def migrate_server(self, request: MigrateServer, row_id: str) -> None:
+        """An accepted request: choose a target and claim it. Said twice, it is done once.
+
+        A forced move asks the scheduler nothing at all (requirement 4); the claim is made all the same.
+
+        Raises:
+            NoAnswer: the scheduler did not answer; the outbox brings the request again.
+        """
+        migration = await self._db.read(migrations.get, request.migration_id)
+        if migration.state == State.REQUESTED:
+            chosen = await self._choose(migration, request)
+            await self._db.write(self._chosen, request, row_id, chosen)
+        else:
+            await self._db.write(outbox.take, row_id)
+
+    async def _choose(self, migration: Migration, request: MigrateServer) -> Chosen:
+        host = request.host if isinstance(request.host, str) else None
+        if migration.forced and host is not None:
+            return Chosen((host,), (), tuple(rule.value for rule in SKIPPED_BY_FORCE))
+        spec = await self._db.read(self._spec, migration)
+        answer = await ask_scheduler(self._bus, spec, self._settings)
+        return Chosen(tuple(selection.host for selection in answer.selections), answer.refusals, ())
+
+    @staticmethod
+    def _spec(tx: Transaction, migration: Migration) -> RequestSpec:
+        """What the server needs in its new size, anywhere but where it is."""
+        spec = servers.request_spec(tx, migration.server_id)
+        return msgspec.structs.replace(spec, resources=migration.new_flavor.claims(), ignore_hosts=(migration.source,))
+
+    def _chosen(self, tx: Transaction, request: MigrateServer, row_id: str, chosen: Chosen) -> None:
+        if outbox.take(tx, row_id) is None:
+            return
+        migration = migrations.get(tx, request.migration_id)
+        if migration.state != State.REQUESTED:
+            return
+        actions.begin_event(tx, migration.server_id, request.request_id, EVENT)
+        step = self._step(tx, migration, request.request_id)
+        fire(COLD_MIGRATION, step, chosen, "conductor")
+        after = migrations.get(tx, migration.id)
+        problem = "; ".join(after.reasons) if after.state == State.FAILED else None
+        actions.end_event(tx, migration.server_id, request.request_id, EVENT, problem)
+
+    async def call_back(self, request: MigrateServer) -> None:
+        """`migrate_server` said by a target whose prep_resize failed (requirement 2).
+
+        It names the attempt and the generation it answers, so that said twice it uses up one alternate, not two.
+        """
+        if isinstance(request.failed, FailedAttempt):
+            await self._db.write(self._failed_attempt, request, request.failed)
+
+    def _failed_attempt(self, tx: Transaction, request: MigrateServer, failed: FailedAttempt) -> None:
+        migration = migrations.get(tx, request.migration_id)
+        current = (State.PREPARING, failed.generation, failed.attempt, failed.host)
+        if (migration.state, migration.generation, migration.attempt, migration.target) != current:
+            return
+        row_id = outbox.find_command(tx, migration.id, failed.host, "prep_resize")
+        outcome = Failed(failed.reason, failed.elsewhere)
+        command = commands.answered(tx, row_id, outcome) if row_id is not None else None
+        step = self._step(tx, migration, command.request_id if command else migration.request_id, command)
+        fire(COLD_MIGRATION, step, outcome, failed.host)
+
+    async def give_up_silent_target(self, migration: Migration) -> None:
+        """A target that has said nothing to prep_resize: take the next one, and tell it to forget the matter."""
+        await self._db.write(self._silent, migration)
+
+    def _silent(self, tx: Transaction, seen: Migration) -> None:
+        migration = migrations.get(tx, seen.id)
+        if (migration.state, migration.generation) != (State.PREPARING, seen.generation):
+            return
+        assert migration.target is not None
+        row_id = outbox.find_command(tx, migration.id, migration.target, "prep_resize")
+        outcome = Failed(f"no answer to prep_resize for {self._settings.prepare_timeout:.0f} s")
+        command = commands.answered(tx, row_id, outcome) if row_id is not None else None
+        step = self._step(tx, migration, migration.request_id, command)
+        step.discard_target()
+        fire(COLD_MIGRATION, step, outcome, "conductor")
+
+    async def confirm(self, request: ConfirmMigration, row_id: str) -> None:
+        """The API has accepted a confirm and made the transition: do what the table says for it."""
+        await self._db.write(self._asked, request, row_id, ConfirmAsked())
+
+    async def revert(self, request: RevertMigration, row_id: str) -> None:
+        """The API has accepted a revert and made the transition."""
+        await self._db.write(self._asked, request, row_id, RevertAsked())
+
+    def _asked(
+        self,
+        tx: Transaction,
+        request: ConfirmMigration | RevertMigration,
+        row_id: str,
+        event: ConfirmAsked | RevertAsked,
+    ) -> None:
+        row = COLD_MIGRATION.on(State.AWAITS_CONFIRM, event)
+        migration = migrations.get(tx, request.migration_id)
+        if outbox.take(tx, row_id) is None or row is None:
+            return
+        if (migration.state, migration.generation) == (row.to[0], request.generation):
+            step = self._step(tx, migration, request.request_id, made=True)
+            row.do(step, event)
+
+    def answer(self, tx: Transaction, command: Command, answer: Answer) -> None:
+        """A host's answer to a step of a move; the command has just been taken out of the outbox."""
+        assert command.migration_id is not None
+        migration = migrations.get(tx, command.migration_id)
+        if migration.generation != command.generation:
+            return
+        outcome = _meaning(migration, answer.outcome)
+        fire(COLD_MIGRATION, self._step(tx, migration, command.request_id, command), outcome, command.host)
+
+    def _step(
+        self,
+        tx: Transaction,
+        migration: Migration,
+        request_id: str,
+        answered: Command | None = None,
+        *,
+        made: bool = False,
+    ) -> Step:
+        """A transition in hand; `made` when the API has made it already."""
+        generation = migration.generation if made else migration.generation + 1
+        return Step(tx, migration, self._settings, generation=generation, request_id=request_id, answered=answered)
+
+
+def _meaning(migration: Migration, outcome: Outcome) -> Outcome:
+    """A stale discard in confirm means that the host has newer business with this server: nothing is left of ours."""
+    if not isinstance(outcome, Stale):
+        return outcome
+    return Discarded() if migration.state == State.CONFIRMING else Failed(outcome.reason)

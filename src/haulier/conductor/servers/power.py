@@ -1,0 +1,106 @@
+"""Start, stop, reboot, pause, unpause: one command to the owner, one answer."""
+
+from haulier.conductor import commands
+from haulier.conductor.guests import guest_spec
+from haulier.config.conductor import ConductorSettings
+from haulier.db.engine import Database, Transaction
+from haulier.db.store import actions, outbox, servers
+from haulier.model.ids import HostName
+from haulier.model.server import PowerState, Server, VmState, resting_state
+from haulier.wire.events import Failed, Guest, Outcome, PowerChanged, Stale
+from haulier.wire.to_compute import (
+    Command,
+    Instruction,
+    PauseGuest,
+    RebootGuest,
+    StartGuest,
+    StopGuest,
+    UnpauseGuest,
+)
+from haulier.wire.to_conductor import PowerServer
+
+STEPS = {
+    "start": "start_server",
+    "stop": "stop_server",
+    "reboot_soft": "reboot_server",
+    "reboot_hard": "reboot_server",
+    "pause": "pause_server",
+    "unpause": "unpause_server",
+}
+"""The step of each verb; `compute_` before it gives the name of its action event."""
+
+
+class Power:
+    """All power requests of one conductor."""
+
+    def __init__(self, settings: ConductorSettings, db: Database) -> None:
+        self._settings = settings
+        self._db = db
+
+    async def power_server(self, request: PowerServer, row_id: str) -> None:
+        """An accepted request: tell the host that owns the server."""
+        await self._db.write(self._tell, request, row_id)
+
+    def _tell(self, tx: Transaction, request: PowerServer, row_id: str) -> None:
+        if outbox.take(tx, row_id) is None:
+            return
+        server = servers.find(tx, request.server_id)
+        if server is None or server.task_state is None or server.host is None:
+            return
+        commands.tell(
+            tx,
+            server.host,
+            STEPS[request.verb],
+            self._instruction(tx, server, request.verb),
+            server_id=server.id,
+            owner_epoch=server.owner_epoch,
+            request_id=request.request_id,
+        )
+
+    def _instruction(self, tx: Transaction, server: Server, verb: str) -> Instruction:
+        guest = guest_spec(tx, server, server.flavor)
+        grace = self._settings.power_off_grace
+        made: dict[str, Instruction] = {
+            "start": StartGuest(guest),
+            "stop": StopGuest(grace),
+            "reboot_soft": RebootGuest(guest, grace),
+            "reboot_hard": RebootGuest(guest, 0.0),
+            "pause": PauseGuest(),
+            "unpause": UnpauseGuest(),
+        }
+        return made[verb]
+
+    @staticmethod
+    def answer(tx: Transaction, command: Command, outcome: Outcome) -> None:
+        """The host did it, or says why not; either way the server is free again."""
+        server = servers.get(tx, command.server_id)
+        if server.owner_epoch != command.owner_epoch:
+            return
+        if isinstance(outcome, PowerChanged):
+            state = outcome.power_state
+            servers.change(tx, server.id, vm_state=resting_state(state), task_state=None, power_state=state)
+            actions.finish(tx, server.id, command.request_id)
+        elif isinstance(outcome, Failed | Stale):
+            servers.change(tx, server.id, task_state=None)
+            servers.add_fault(tx, server.id, 500, outcome.reason)
+            actions.finish(tx, server.id, command.request_id, outcome.reason)
+
+
+def guest_changed(tx: Transaction, host: HostName, guest: Guest, settled_for: float = 0.0) -> None:
+    """A guest's power state as its host sees it; it counts only from the owner, for a server nothing is done to.
+
+    `settled_for` (seconds) leaves alone a server that was changed more recently, since a heartbeat may have been
+    written down before the change.
+    """
+    server = servers.find(tx, guest.server_id)
+    if server is None or (server.host, server.owner_epoch) != (host, guest.owner_epoch):
+        return
+    if server.task_state is not None or server.power_state == guest.power_state:
+        return
+    if tx.now - server.updated_at.timestamp() < settled_for:
+        return
+    resting = (VmState.ACTIVE, VmState.STOPPED, VmState.PAUSED)
+    vm_state = resting_state(guest.power_state) if server.vm_state in resting else server.vm_state
+    crashed = guest.power_state in (PowerState.CRASHED, PowerState.NOSTATE)
+    power_state = PowerState.SHUTDOWN if crashed else guest.power_state
+    servers.change(tx, server.id, vm_state=vm_state, power_state=power_state)

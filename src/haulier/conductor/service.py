@@ -1,0 +1,140 @@
+"""The conductor process: hears requests, answers and reports, and gives each to the room it belongs to."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import structlog
+
+from haulier.bus.interface import Bus, BusError
+from haulier.conductor import commands
+from haulier.conductor.cold_migration.moves import Moves
+from haulier.conductor.hosts import Hosts, is_from
+from haulier.conductor.outbox import Outbox
+from haulier.conductor.reconcile.driver import Driver, Reconciler
+from haulier.conductor.reconcile.lost_deletions import LostDeletions
+from haulier.conductor.reconcile.silent_targets import SilentTargets
+from haulier.conductor.servers.build import Builds
+from haulier.conductor.servers.delete import STEP as DELETE_STEP
+from haulier.conductor.servers.delete import Deletions
+from haulier.conductor.servers.power import Power
+from haulier.config.conductor import ConductorSettings
+from haulier.db.engine import Database, Transaction
+from haulier.db.store import servers
+from haulier.wire import codec, events, subjects
+from haulier.wire.to_compute import AskConsole, Console
+from haulier.wire.to_conductor import (
+    BuildServer,
+    ConfirmMigration,
+    ConsoleAnswer,
+    ConsoleQuestion,
+    DeleteServer,
+    MigrateServer,
+    PowerServer,
+    Request,
+    RevertMigration,
+)
+
+log = structlog.get_logger()
+
+
+class Conductor:
+    """One conductor. It holds no state of its own: killed and started again it goes on from the database."""
+
+    def __init__(self, settings: ConductorSettings, db: Database, bus: Bus) -> None:
+        self._settings = settings
+        self._db = db
+        self._bus = bus
+        self._hosts = Hosts(settings, db, bus)
+        self._moves = Moves(settings, db, bus)
+        self._builds = Builds(settings, db, bus)
+        self._power = Power(settings, db)
+        self._deletions = Deletions(settings, db)
+        self._outbox = Outbox(settings, db, bus, self._handle)
+        sweeps: list[Reconciler] = [SilentTargets(settings, db, self._moves), LostDeletions(db, self._deletions)]
+        self._driver = Driver(sweeps, settings.sweep_every)
+        self._requests: dict[type, Callable[[Any, str], Awaitable[None]]] = {
+            MigrateServer: self._moves.migrate_server,
+            ConfirmMigration: self._moves.confirm,
+            RevertMigration: self._moves.revert,
+            BuildServer: self._builds.build_server,
+            PowerServer: self._power.power_server,
+            DeleteServer: self._deletions.delete_server,
+        }
+        self._reports: dict[str, tuple[type, Callable[[Any], Awaitable[None]]]] = {
+            "answer": (events.Answer, self._answer),
+            "hello": (events.Hello, self._hosts.hello),
+            "heartbeat": (events.Heartbeat, self._hosts.heartbeat),
+            "power": (events.Power, self._hosts.power),
+            "progress": (events.Progress, self._hosts.progress),
+        }
+
+    async def start(self) -> None:
+        """Begin to hear and to send."""
+        await self._bus.listen(subjects.NUDGE, msgspec.Raw, self._nudged)
+        await self._bus.listen(subjects.EVENTS, msgspec.Raw, self._report)
+        await self._bus.listen(subjects.CALL_BACKS, MigrateServer, self._call_back)
+        await self._bus.serve(subjects.CONSOLE, ConsoleQuestion, self._console)
+        self._outbox.start()
+        self._driver.start()
+
+    async def stop(self) -> None:
+        """Hear nothing more, and finish what is in hand."""
+        await self._bus.close()
+        await self._driver.stop()
+        await self._outbox.stop()
+
+    async def _nudged(self, _subject: str, _message: msgspec.Raw) -> None:
+        self._outbox.kick()
+
+    async def _handle(self, request: Request, row_id: str) -> None:
+        await self._requests[type(request)](request, row_id)
+        self._outbox.kick()
+
+    async def _call_back(self, subject: str, request: MigrateServer) -> None:
+        """A target's own word, on its own subject: nobody sends a move back in another host's name."""
+        if request.failed is not msgspec.UNSET and subject == subjects.migrate_server(request.failed.host):
+            await self._moves.call_back(request)
+            self._outbox.kick()
+
+    async def _report(self, subject: str, body: msgspec.Raw) -> None:
+        found = self._reports.get(subject.rsplit(".", 1)[-1])
+        if found is None:
+            return
+        message_type, handle = found
+        message: Any = codec.decode(bytes(body), message_type)
+        if not is_from(subject, message.host):
+            log.warning("a report in another host's name was dropped", subject=subject, host=message.host)
+            return
+        await handle(message)
+        self._outbox.kick()
+
+    async def _answer(self, answer: events.Answer) -> None:
+        await self._db.write(self._take_in, answer)
+
+    def _take_in(self, tx: Transaction, answer: events.Answer) -> None:
+        """One answer, one transaction: the command leaves the outbox as what it leads to is written."""
+        command = commands.answered(tx, answer.command_id, answer.outcome)
+        if command is None:
+            return
+        if command.migration_id is not None:
+            self._moves.answer(tx, command, answer)
+        elif command.step == DELETE_STEP:
+            self._deletions.answer(tx, command, answer.outcome)
+        elif command.step == "build_server":
+            self._builds.answer(tx, command, answer.outcome)
+        else:
+            self._power.answer(tx, command, answer.outcome)
+
+    async def _console(self, question: ConsoleQuestion) -> ConsoleAnswer:
+        server = await self._db.read(servers.find, question.server_id)
+        if server is None or server.host is None:
+            return ConsoleAnswer(problem="the server is on no host yet")
+        ask = AskConsole(question.server_id, question.lines)
+        try:
+            console = await self._bus.call(
+                subjects.questions(server.host), ask, Console, self._settings.question_timeout
+            )
+        except BusError:
+            return ConsoleAnswer(problem=f"the agent of host {server.host} does not answer")
+        return ConsoleAnswer(console.text, console.problem)

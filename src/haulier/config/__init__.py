@@ -1,0 +1,1 @@
+"""One Struct of settings per process; where they are read from is `load.py`'s business."""

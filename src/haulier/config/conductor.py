@@ -1,0 +1,22 @@
+"""The settings of the conductor. Times in seconds."""
+
+import msgspec
+
+
+class ConductorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    max_attempts: int = 3
+    """How many targets one request may try, the first included (Nova's `[scheduler]max_attempts`)."""
+    down_after: float = 30.0
+    """Seconds of silence after which a host's agent counts as down."""
+    resend_after: float = 2.0
+    """A command that is not answered is sent again after this, then after twice as long, and so on."""
+    resend_at_most: float = 30.0
+    retry_after: float = 5.0
+    """How long to wait before a step that must succeed, but answered failed, is tried again."""
+    prepare_timeout: float = 120.0
+    """A target that has not answered prep_resize for so long is given up for the next one (nothing has started)."""
+    power_off_grace: float = 60.0
+    """How long a guest may take to power itself off before it is ended (Nova's `shutdown_timeout`)."""
+    scheduler_timeout: float = 30.0
+    question_timeout: float = 10.0
+    sweep_every: float = 2.0
