@@ -33,6 +33,9 @@ class Broker:
         self.listeners: list[_Listener] = []
         self.servers: dict[str, Callable[[bytes], Awaitable[bytes]]] = {}
         self.taps: list[Callable[[Said], None]] = []
+        """Each is told of every message, for recorders."""
+        self.losses: list[Callable[[Said], bool]] = []
+        """Each may lose a message that is told, as a network may: delivery is not promised."""
 
     def connect(self, user: str, permissions: Permissions) -> "LocalBus":
         """A connection that says and hears what `permissions` allow; `user` names it for recorders and logs."""
@@ -41,6 +44,14 @@ class Broker:
     def record(self, said: Said) -> None:
         for tap in self.taps:
             tap(said)
+
+    def deliver(self, said: Said) -> None:
+        """Hand a message that was told to everybody who listens."""
+        if any(loses(said) for loses in self.losses):
+            return
+        for listener in self.listeners:
+            if matches(listener.subject, said.subject):
+                listener.put(said.subject, said.body)
 
 
 class _Listener:
@@ -79,7 +90,7 @@ class LocalBus:
         self._served: list[str] = []
 
     async def call(self, subject: str, message: object, answer_type: type[R], timeout: float) -> R:
-        body = self._say("call", subject, message)
+        body = self._say("call", subject, message).body
         server = next((serve for pattern, serve in self._broker.servers.items() if matches(pattern, subject)), None)
         if server is None:
             raise NoAnswer(f"nobody answers on {subject}")
@@ -93,10 +104,7 @@ class LocalBus:
         return codec.decode(answer, answer_type)
 
     async def tell(self, subject: str, message: object) -> None:
-        body = self._say("tell", subject, message)
-        for listener in self._broker.listeners:
-            if matches(listener.subject, subject):
-                listener.put(subject, body)
+        self._broker.deliver(self._say("tell", subject, message))
 
     async def serve(self, subject: str, message_type: type[M], handler: Callable[[M], Awaitable[object]]) -> None:
         self._check_subscribe(subject)
@@ -128,12 +136,12 @@ class LocalBus:
         self._listeners.clear()
         self._served.clear()
 
-    def _say(self, verb: str, subject: str, message: Any) -> bytes:
+    def _say(self, verb: str, subject: str, message: Any) -> Said:
         if not self._permissions.may_publish(subject):
             raise NotPermitted(f"{self._user} may not publish to {subject}")
-        body = codec.encode(message)
-        self._broker.record(Said(self._user, verb, subject, body))
-        return body
+        said = Said(self._user, verb, subject, codec.encode(message))
+        self._broker.record(said)
+        return said
 
     def _check_subscribe(self, subject: str) -> None:
         if not self._permissions.may_subscribe(subject):

@@ -39,6 +39,8 @@ class Outbox:
         self._kick = asyncio.Event()
         self._in_hand: dict[str, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
+        self.taps: list[Callable[[str, bytes], None]] = []
+        """Each gets the subject and the bytes of an accepted request as the conductor takes it up, for recorders."""
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run())
@@ -87,6 +89,8 @@ class Outbox:
     def _begin(self, row: Row[Any]) -> None:
         if row.id in self._in_hand:
             return
+        for tap in self.taps:
+            tap(row.subject, row.body)
         task = asyncio.create_task(self._take_in_hand(row))
         self._in_hand[row.id] = task
         task.add_done_callback(lambda _: self._in_hand.pop(row.id, None))

@@ -20,7 +20,7 @@ from haulier.conductor.servers.delete import Deletions
 from haulier.conductor.servers.power import Power
 from haulier.config.conductor import ConductorSettings
 from haulier.db.engine import Database, Transaction
-from haulier.db.store import servers
+from haulier.db.store import hosts, servers
 from haulier.wire import codec, events, subjects
 from haulier.wire.to_compute import AskConsole, Console
 from haulier.wire.to_conductor import (
@@ -50,7 +50,7 @@ class Conductor:
         self._builds = Builds(settings, db, bus)
         self._power = Power(settings, db)
         self._deletions = Deletions(settings, db)
-        self._outbox = Outbox(settings, db, bus, self._handle)
+        self.outbox = Outbox(settings, db, bus, self._handle)
         sweeps: list[Reconciler] = [SilentTargets(settings, db, self._moves), LostDeletions(db, self._deletions)]
         self._driver = Driver(sweeps, settings.sweep_every)
         self._requests: dict[type, Callable[[Any, str], Awaitable[None]]] = {
@@ -75,27 +75,27 @@ class Conductor:
         await self._bus.listen(subjects.EVENTS, msgspec.Raw, self._report)
         await self._bus.listen(subjects.CALL_BACKS, MigrateServer, self._call_back)
         await self._bus.serve(subjects.CONSOLE, ConsoleQuestion, self._console)
-        self._outbox.start()
+        self.outbox.start()
         self._driver.start()
 
     async def stop(self) -> None:
         """Hear nothing more, and finish what is in hand."""
         await self._bus.close()
         await self._driver.stop()
-        await self._outbox.stop()
+        await self.outbox.stop()
 
     async def _nudged(self, _subject: str, _message: msgspec.Raw) -> None:
-        self._outbox.kick()
+        self.outbox.kick()
 
     async def _handle(self, request: Request, row_id: str) -> None:
         await self._requests[type(request)](request, row_id)
-        self._outbox.kick()
+        self.outbox.kick()
 
     async def _call_back(self, subject: str, request: MigrateServer) -> None:
         """A target's own word, on its own subject: nobody sends a move back in another host's name."""
         if request.failed is not msgspec.UNSET and subject == subjects.migrate_server(request.failed.host):
             await self._moves.call_back(request)
-            self._outbox.kick()
+            self.outbox.kick()
 
     async def _report(self, subject: str, body: msgspec.Raw) -> None:
         found = self._reports.get(subject.rsplit(".", 1)[-1])
@@ -107,13 +107,15 @@ class Conductor:
             log.warning("a report in another host's name was dropped", subject=subject, host=message.host)
             return
         await handle(message)
-        self._outbox.kick()
+        self.outbox.kick()
 
     async def _answer(self, answer: events.Answer) -> None:
         await self._db.write(self._take_in, answer)
 
     def _take_in(self, tx: Transaction, answer: events.Answer) -> None:
         """One answer, one transaction: the command leaves the outbox as what it leads to is written."""
+        if isinstance(answer.outcome, events.Stale) and not _of_present_agent(tx, answer):
+            return
         command = commands.answered(tx, answer.command_id, answer.outcome)
         if command is None:
             return
@@ -138,3 +140,9 @@ class Conductor:
         except BusError:
             return ConsoleAnswer(problem=f"the agent of host {server.host} does not answer")
         return ConsoleAnswer(console.text, console.problem)
+
+
+def _of_present_agent(tx: Transaction, answer: events.Answer) -> bool:
+    """False when a command was addressed to an agent that has restarted since: it will be sent to the new one."""
+    host = hosts.find(tx, answer.host)
+    return host is not None and host.incarnation == answer.incarnation

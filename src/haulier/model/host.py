@@ -23,14 +23,22 @@ class Host(msgspec.Struct, frozen=True):
     stock: Mapping[ResourceClass, Stock]
     free_disk_bytes: int
 
+    def why_down(self, down_after: float) -> str | None:
+        """Why no work can be given to it, a clause; None when its agent was heard within `down_after` seconds."""
+        if self.forced_down:
+            return "an operator has set it down"
+        if self.silent_for > down_after:
+            return f"its agent has not been heard for {self.silent_for:.0f} s"
+        return None
+
     def is_up(self, down_after: float) -> bool:
-        """Whether its agent has been heard within `down_after` seconds and nobody said that it is down."""
-        return not self.forced_down and self.silent_for <= down_after
+        """Whether work can be given to it."""
+        return self.why_down(down_after) is None
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A host as the scheduler sees it: the host, what is claimed on it, and whether its agent is up."""
+    """A host as the scheduler sees it: the host, what is claimed on it, and why it is down, None if it is up."""
 
     host: Host
     used: Amounts
-    up: bool
+    why_down: str | None

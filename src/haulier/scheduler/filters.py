@@ -20,11 +20,7 @@ def ignored(candidate: Candidate, spec: RequestSpec) -> str | None:
 
 
 def up(candidate: Candidate, _spec: RequestSpec) -> str | None:
-    if candidate.up:
-        return None
-    if candidate.host.forced_down:
-        return "an operator has set it down"
-    return f"its agent has not been heard for {candidate.host.silent_for:.0f} s"
+    return candidate.why_down
 
 
 def enabled(candidate: Candidate, _spec: RequestSpec) -> str | None:

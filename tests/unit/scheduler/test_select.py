@@ -10,7 +10,7 @@ from haulier.model.resources import ResourceClass, Stock
 from haulier.scheduler.select import select_destinations
 
 
-def host(name: str, *, memory: int = 4096, used: int = 0, up: bool = True, **changed: object) -> Candidate:
+def host(name: str, *, memory: int = 4096, used: int = 0, **changed: object) -> Candidate:
     values: dict[str, object] = {
         "zone": "nova",
         "enabled": True,
@@ -33,7 +33,7 @@ def host(name: str, *, memory: int = 4096, used: int = 0, up: bool = True, **cha
         free_disk_bytes=1 << 40,
         **values,  # type: ignore[arg-type]
     )
-    return Candidate(made, {ResourceClass.MEMORY_MB: used} if used else {}, up)
+    return Candidate(made, {ResourceClass.MEMORY_MB: used} if used else {}, made.why_down(30.0))
 
 
 def ask(candidates: list[Candidate], count: int = 3, **asked: object) -> Answer:
@@ -56,8 +56,8 @@ def test_the_emptiest_host_comes_first_and_equal_ones_by_name() -> None:
     [
         (host("x", enabled=False, disabled_reason="new disk"), Rule.ENABLED, "it is disabled (new disk)"),
         (host("x", enabled=False), Rule.ENABLED, "it is disabled"),
-        (host("x", up=False, silent_for=42.0), Rule.UP, "its agent has not been heard for 42 s"),
-        (host("x", up=False, forced_down=True), Rule.UP, "an operator has set it down"),
+        (host("x", silent_for=42.0), Rule.UP, "its agent has not been heard for 42 s"),
+        (host("x", forced_down=True), Rule.UP, "an operator has set it down"),
         (host("x", draining=True), Rule.DRAINING, "it is being drained"),
         (host("x", zone="east"), Rule.ZONE, "it is in zone east, the server asked for nova"),
         (host("x", used=3000), Rule.ROOM, "needs 1024 MiB of memory, has 584 free"),

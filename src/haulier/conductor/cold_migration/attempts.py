@@ -35,8 +35,9 @@ def _claim(step: Step, host: HostName) -> str | None:
     found = hosts.find(step.tx, host)
     if found is None:
         return f"{host}: there is no such host"
-    if not found.is_up(step.settings.down_after):
-        return f"{host}: its agent has not been heard for {found.silent_for:.0f} s"
+    down = found.why_down(step.settings.down_after)
+    if down is not None:
+        return f"{host}: {down}"
     try:
         claims.make(step.tx, host, step.server.id, step.migration.new_flavor.claims(), cause="move")
     except (ClaimRefused, HostNotFound) as refused:

@@ -75,7 +75,7 @@ def candidates(tx: Transaction, down_after: float) -> list[Candidate]:
     """Every host with what is claimed on it: the scheduler's view. `down_after` in seconds of silence."""
     used = claims.all_used(tx)
     seen = [to_host(row, tx.now) for row in all_rows(tx)]
-    return [Candidate(host, used.get(host.name, {}), host.is_up(down_after)) for host in seen]
+    return [Candidate(host, used.get(host.name, {}), host.why_down(down_after)) for host in seen]
 
 
 def register(tx: Transaction, name: HostName, **reported: Any) -> None:

@@ -67,7 +67,8 @@ def get(tx: Transaction, migration_id: int) -> Migration:
 
 def find(tx: Transaction, which: str) -> Migration | None:
     """The migration of that id or UUID, or None."""
-    same = migrations.c.id == int(which) if which.isascii() and which.isdigit() else migrations.c.uuid == which
+    number = which.isascii() and which.isdigit() and len(which) < 19  # what SQLite's integers hold
+    same = migrations.c.id == int(which) if number else migrations.c.uuid == which
     row = tx.execute(select(migrations).where(same)).one_or_none()
     return to_migration(row) if row is not None else None
 

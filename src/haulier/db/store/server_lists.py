@@ -115,3 +115,14 @@ def _matches(row: Row[Any], wanted: Wanted) -> bool:
     if wanted.name is not None and wanted.name.search(row.name) is None:
         return False
     return wanted.flavorid is None or row.flavor.flavorid == wanted.flavorid
+
+
+def usage(tx: Transaction, project_id: str) -> dict[str, int]:
+    """What a project has: instances, cores, ram (MiB)."""
+    here = (servers.c.project_id == project_id) & (servers.c.vm_state != VmState.DELETED)
+    flavors = list(tx.execute(select(servers.c.flavor).where(here)).scalars())
+    return {
+        "instances": len(flavors),
+        "cores": sum(flavor.vcpus for flavor in flavors),
+        "ram": sum(flavor.memory_mb for flavor in flavors),
+    }
