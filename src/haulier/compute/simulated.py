@@ -1,0 +1,217 @@
+"""A hypervisor in memory, for tests of the control plane and for scale; never proof that a move works.
+
+A `SimulatedFleet` is what the hosts share: the network between them, and an eye that sees whether a guest ever runs
+twice. A host keeps its disks and guests while agents come and go, and loses unflushed writes with its power.
+"""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+
+from haulier.compute.driver import HAS_PROCESS, Export, HostTrouble, PowerWatcher, ProgressWatcher, Sent
+from haulier.model.ids import ServerId
+from haulier.model.resources import ResourceClass, Stock
+from haulier.model.server import PowerState
+from haulier.wire.events import Inventory
+from haulier.wire.to_compute import GuestSpec, ImageRef
+
+
+@dataclass
+class SimulatedDisk:
+    """`content` is what a reader sees, `flushed` what a loss of power leaves. A boot appends one byte."""
+
+    size: int
+    content: bytes = b""
+    flushed: bytes = b""
+    sound: bool = True
+
+    @property
+    def boots(self) -> int:
+        return len(self.content)
+
+
+@dataclass
+class SimulatedFleet:
+    """`violations` lists every moment at which a guest was started while it ran already, anywhere."""
+
+    exports: dict[str, SimulatedDisk] = field(default_factory=dict)
+    running: dict[ServerId, str] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+
+
+@dataclass
+class SimulatedDriver:
+    """One host. `latency` is seconds per primitive, or a figure for each by name; `fails` maps a primitive's name to
+    the reason with which it fails until the entry is removed.
+    """
+
+    host: str
+    fleet: SimulatedFleet
+    vcpus: int = 8
+    memory_mb: int = 16384
+    disk_gb: int = 100
+    latency: float | dict[str, float] = 0.0
+    fails: dict[str, str] = field(default_factory=dict)
+    free: int | None = None
+    disks: dict[ServerId, SimulatedDisk] = field(default_factory=dict)
+    guests: dict[ServerId, PowerState] = field(default_factory=dict)
+    exported: dict[ServerId, str] = field(default_factory=dict)
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    _watcher: PowerWatcher | None = None
+
+    async def _act(self, primitive: str, server_id: str = "") -> None:
+        self.calls.append((primitive, server_id))
+        seconds = self.latency if isinstance(self.latency, float) else self.latency.get(primitive, 0.0)
+        await asyncio.sleep(seconds)
+        if primitive in self.fails:
+            raise HostTrouble(self.fails[primitive])
+
+    async def open(self, watcher: PowerWatcher) -> None:
+        self._watcher = watcher
+
+    async def close(self) -> None:
+        self._watcher = None
+
+    async def inventory(self) -> Inventory:
+        stock = {
+            ResourceClass.VCPU: Stock(self.vcpus, 4.0),
+            ResourceClass.MEMORY_MB: Stock(self.memory_mb),
+            ResourceClass.DISK_GB: Stock(self.disk_gb),
+        }
+        return Inventory(stock, await self.free_bytes(), 7002022, "simulated", self.vcpus)
+
+    # -- the guest's process -------------------------------------------------------------------------------
+
+    def servers(self) -> tuple[ServerId, ...]:
+        return tuple(self.disks.keys() | self.guests.keys())
+
+    def power_state(self, server_id: ServerId) -> PowerState:
+        default = PowerState.SHUTDOWN if server_id in self.disks else PowerState.NOSTATE
+        return self.guests.get(server_id, default)
+
+    async def can_run(self, guest: GuestSpec) -> None:
+        await self._act("can_run")
+
+    async def start(self, server_id: ServerId, guest: GuestSpec) -> None:
+        await self._act("start", server_id)
+        if self.power_state(server_id) in HAS_PROCESS:
+            return
+        elsewhere = self.fleet.running.get(server_id)
+        if elsewhere is not None:
+            self.fleet.violations.append(f"{server_id} was started on {self.host} while it ran on {elsewhere}")
+        self.fleet.running[server_id] = self.host
+        self.guests[server_id] = PowerState.RUNNING
+        self.disks[server_id].content += b"B"
+
+    async def power_off(self, server_id: ServerId, grace: float) -> None:
+        await self._act("power_off", server_id)
+        self._gone(server_id)
+
+    async def pause(self, server_id: ServerId) -> None:
+        await self._act("pause", server_id)
+        self.guests[server_id] = PowerState.PAUSED
+
+    async def unpause(self, server_id: ServerId) -> None:
+        await self._act("unpause", server_id)
+        self.guests[server_id] = PowerState.RUNNING
+
+    async def console(self, server_id: ServerId, lines: int | None) -> str:
+        boots = [f"BOOT {boot:08x}" for boot in range(1, self._disk(server_id).boots + 1)]
+        return "\n".join(boots if lines is None else boots[max(0, len(boots) - lines) :])
+
+    # -- disks ---------------------------------------------------------------------------------------------
+
+    async def fetch_base(self, image: ImageRef) -> None:
+        await self._act("fetch_base")
+
+    async def has_disk(self, server_id: ServerId) -> bool:
+        return server_id in self.disks
+
+    async def create_disk(self, server_id: ServerId, image: ImageRef, size: int) -> None:
+        await self._act("create_disk", server_id)
+        self.disks[server_id] = SimulatedDisk(size)
+
+    async def grow_disk(self, server_id: ServerId, size: int) -> None:
+        await self._act("grow_disk", server_id)
+        disk = self._disk(server_id)
+        disk.size = max(disk.size, size)
+
+    async def check_disk(self, server_id: ServerId) -> None:
+        await self._act("check_disk", server_id)
+        if not self._disk(server_id).sound:
+            raise HostTrouble(f"the disk of server {server_id} is damaged")
+
+    async def digest(self, server_id: ServerId) -> str:
+        await self._act("digest", server_id)
+        disk = self._disk(server_id)
+        return hashlib.sha256(f"{disk.size} ".encode() + disk.content.rstrip(b"\0")).hexdigest()
+
+    async def delete(self, server_id: ServerId) -> None:
+        await self._act("delete", server_id)
+        self.disks.pop(server_id, None)
+        self.guests.pop(server_id, None)
+
+    # -- moving a disk -------------------------------------------------------------------------------------
+
+    async def free_bytes(self) -> int:
+        return self.free if self.free is not None else self.disk_gb << 30
+
+    async def open_export(self, server_id: ServerId, name: str) -> Export:
+        await self._act("open_export", server_id)
+        self.exported[server_id] = name
+        self.fleet.exports[name] = self._disk(server_id)
+        return Export(self.host, 10809, name)
+
+    async def close_export(self, server_id: ServerId) -> None:
+        await self._act("close_export", server_id)
+        self.fleet.exports.pop(self.exported.pop(server_id, ""), None)
+
+    async def make_durable(self, server_id: ServerId) -> None:
+        await self._act("make_durable", server_id)
+        self._disk(server_id).flushed = self._disk(server_id).content
+
+    async def send_disk(self, server_id: ServerId, to: Export, watcher: ProgressWatcher) -> Sent:
+        await self._act("send_disk", server_id)
+        arriving = self.fleet.exports.get(to.name)
+        if arriving is None:
+            raise HostTrouble(f"the copy to {to.address}:{to.port} broke: no such export")
+        source = self._disk(server_id)
+        arriving.content = source.content
+        sent = Sent(len(source.content), source.size)
+        watcher(sent)
+        return sent
+
+    async def end_copy(self, server_id: ServerId) -> None:
+        await self._act("end_copy", server_id)
+
+    # -- what only tests do --------------------------------------------------------------------------------
+
+    def guest_powers_off(self, server_id: ServerId, into: PowerState = PowerState.SHUTDOWN) -> None:
+        """The guest shuts itself down, or its process crashes."""
+        self._gone(server_id)
+        self.guests[server_id] = into
+        if self._watcher is not None:
+            self._watcher(server_id, into)
+
+    def lose_power(self) -> None:
+        """Every guest is gone, and every byte that was not flushed. The agent is to be abandoned as well."""
+        for server_id in list(self.guests):
+            self._gone(server_id)
+        self.guests.clear()
+        for name in self.exported.values():
+            self.fleet.exports.pop(name, None)
+        self.exported.clear()
+        for disk in self.disks.values():
+            disk.content = disk.flushed
+
+    def _disk(self, server_id: ServerId) -> SimulatedDisk:
+        disk = self.disks.get(server_id)
+        if disk is None:
+            raise HostTrouble(f"there is no disk of server {server_id} on host {self.host}")
+        return disk
+
+    def _gone(self, server_id: ServerId) -> None:
+        if self.fleet.running.get(server_id) == self.host:
+            del self.fleet.running[server_id]
+        if server_id in self.guests:
+            self.guests[server_id] = PowerState.SHUTDOWN
