@@ -1,0 +1,1 @@
+"""The Compute API: validates, authorises, translates; writes a request it accepts, and nothing later."""

@@ -1,0 +1,85 @@
+"""Below /haulier/v1: what Nova has no place for. Moves in full, and hosts."""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from haulier.api.accept import hosts as accept
+from haulier.api.answers import json
+from haulier.api.context import Asked
+from haulier.api.microversion import handles
+from haulier.api.views import hosts as host_views
+from haulier.api.views import moves as views
+from haulier.db.engine import Transaction
+from haulier.db.store import migrations, servers
+from haulier.errors import MigrationNotFound, ServiceNotFound
+
+VERSION = "1.0"
+
+
+@handles("haulier.version")
+async def version(asked: Asked) -> Response:
+    return json({"version": {"id": "v1", "version": VERSION, "status": "CURRENT"}})
+
+
+@handles("haulier.migrations.index")
+async def index(asked: Asked) -> Response:
+    """All moves, newest first; with `?server=` one server's, which its project may see too."""
+    server_id = asked.query.get("server")
+    if server_id is None:
+        asked.require("haulier:migrations:index")
+    else:
+        await _visible(asked, server_id)
+    found = await asked.db.read(_listed, server_id)
+    return json({"migrations": found})
+
+
+@handles("haulier.migrations.show")
+async def show(asked: Asked) -> Response:
+    which = asked.path("migration_id")
+    move = await asked.db.read(migrations.find, which)
+    if move is None or not await _may_see(asked, move.server_id):
+        raise MigrationNotFound(which)
+    return json({"migration": await asked.db.read(views.full, move.id)})
+
+
+@handles("haulier.hosts.index")
+async def list_hosts(asked: Asked) -> Response:
+    asked.require("haulier:hosts:index")
+    seen = await asked.db.read(host_views.all_seen, with_servers=False)
+    return json({"hosts": [views.host(asked, each) for each in seen]})
+
+
+@handles("haulier.hosts.drain")
+async def drain(asked: Asked) -> Response:
+    return await _drain(asked, draining=True)
+
+
+@handles("haulier.hosts.undrain")
+async def undrain(asked: Asked) -> Response:
+    return await _drain(asked, draining=False)
+
+
+async def _drain(asked: Asked, *, draining: bool) -> Response:
+    asked.require("haulier:hosts:drain")
+    name = asked.path("name")
+    await asked.db.write(accept.change, name, {"draining": draining})
+    await asked.nudge()
+    for each in await asked.db.read(host_views.all_seen, with_servers=False):
+        if each.host.name == name:
+            return json({"host": views.host(asked, each)})
+    raise ServiceNotFound(name)
+
+
+def _listed(tx: Transaction, server_id: str | None) -> list[dict[str, Any]]:
+    return [views.full(tx, move.id) for move in migrations.search(tx, server_id=server_id)]
+
+
+async def _may_see(asked: Asked, server_id: str) -> bool:
+    server = await asked.db.read(servers.find, server_id)
+    return server is not None and asked.may("haulier:migrations:show", server.project_id)
+
+
+async def _visible(asked: Asked, server_id: str) -> None:
+    if not await _may_see(asked, server_id):
+        raise MigrationNotFound(f"of server {server_id}")

@@ -1,0 +1,93 @@
+"""A move in full, and a host, as /haulier/v1 shows them."""
+
+from typing import Any
+
+from sqlalchemy import Row
+
+from haulier.api.context import Asked
+from haulier.api.views.common import naive
+from haulier.api.views.hosts import Seen
+from haulier.db.engine import Transaction
+from haulier.db.store import migrations, outbox
+from haulier.model.ids import MigrationId
+from haulier.model.migration import Migration
+
+
+def full(tx: Transaction, migration_id: MigrationId) -> dict[str, Any]:
+    """All that is kept of a move, who is waited for and since how many seconds, and every transition."""
+    move = migrations.get(tx, migration_id)
+    return {
+        **_move(move),
+        "waiting_for": [_waiting(row, tx.now) for row in outbox.waiting_for(tx, move.id)] if move.is_live else [],
+        "transitions": [_transition(row) for row in migrations.log_of(tx, move.id)],
+    }
+
+
+def _move(move: Migration) -> dict[str, Any]:
+    return {
+        "id": move.id,
+        "uuid": move.uuid,
+        "server_id": move.server_id,
+        "type": move.kind,
+        "state": move.state,
+        "status": move.status,
+        "generation": move.generation,
+        "source": move.source,
+        "target": move.target,
+        "attempt": move.attempt,
+        "attempts": [{"number": each.number, "host": each.host, "failed": each.failed} for each in move.attempts],
+        "alternates": move.alternates,
+        "named": move.named,
+        "forced": move.forced,
+        "skipped": move.skipped,
+        "reasons": move.reasons,
+        "was_running": move.was_running,
+        "progress": {"bytes_done": move.bytes_done, "bytes_total": move.bytes_total},
+        "old_flavor": move.old_flavor.name,
+        "new_flavor": move.new_flavor.name,
+        "request_id": move.request_id,
+        "user_id": move.user_id,
+        "project_id": move.project_id,
+        "created_at": _utc(naive(move.created_at)),
+        "updated_at": _utc(naive(move.updated_at)),
+    }
+
+
+def _waiting(row: Row[Any], now: float) -> dict[str, Any]:
+    return {"host": row.host, "step": row.step, "seconds": round(max(0.0, now - row.created_at.timestamp()), 3)}
+
+
+def _transition(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "generation": row.generation,
+        "at": _utc(naive(row.at)),
+        "from": row.from_state,
+        "to": row.to_state,
+        "event": row.event,
+        "actor": row.actor,
+        "detail": row.detail,
+    }
+
+
+def _utc(moment: str | None) -> str | None:
+    return f"{moment}Z" if moment is not None else None
+
+
+def host(asked: Asked, seen: Seen) -> dict[str, Any]:
+    """Capacity is what may be claimed at most, used what is claimed, both by resource class."""
+    return {
+        "name": seen.host.name,
+        "uuid": seen.host.uuid,
+        "zone": seen.host.zone,
+        "enabled": seen.host.enabled,
+        "reason": seen.host.disabled_reason,
+        "draining": seen.host.draining,
+        "forced_down": seen.host.forced_down,
+        "up": seen.up(asked),
+        "silent_for": round(seen.host.silent_for, 3),
+        "free_disk_bytes": seen.host.free_disk_bytes,
+        "resources": {
+            resource_class.value: {"capacity": stock.capacity, "used": seen.used.get(resource_class, 0)}
+            for resource_class, stock in seen.host.stock.items()
+        },
+    }

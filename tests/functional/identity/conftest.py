@@ -1,0 +1,3 @@
+from tests.functional.images.conftest import admin, api, member, nobody
+
+__all__ = ["admin", "api", "member", "nobody"]
