@@ -1,0 +1,88 @@
+"""`haulier migration ...`: every move there was, and the whole story of one."""
+
+from typing import Any
+
+import click
+
+from haulier.cli import narrate, output
+from haulier.cli.cloud import Cloud, Found, pass_cloud
+from haulier.cli.follow import read
+from haulier.cli.output import format_option
+from haulier.cli.quantities import size
+
+
+@click.group()
+def migration() -> None:
+    """Migrations: the moves, past and present."""
+
+
+@migration.command("list")
+@click.option("--server", help="Only those of this server.")
+@click.option("--status", help="Only those with this status, such as error or finished.")
+@click.option("--host", help="Only those from or to this host.")
+@format_option
+@pass_cloud
+def list_migrations(cloud: Cloud, server: str | None, status: str | None, host: str | None, form: str) -> None:
+    """Show the moves, the newest last."""
+    wanted = {"instance_uuid": cloud.server(server)["id"] if server else None, "status": status, "host": host}
+    rows = cloud.client.compute("GET", "/os-migrations", **wanted)["migrations"]
+    rows.sort(key=lambda one: one["id"])
+    if form == "json":
+        output.as_json(rows)
+        return
+    heads = ("ID", "SERVER", "TYPE", "STATUS", "SOURCE", "TARGET", "ASKED FOR")
+    cells = [
+        (
+            one["id"],
+            one["instance_uuid"],
+            one.get("migration_type"),
+            one["status"],
+            one.get("source_compute"),
+            one.get("dest_compute"),
+            output.moment(one.get("created_at")),
+        )
+        for one in rows
+    ]
+    output.table(heads, cells, empty="There are no migrations.")
+
+
+@migration.command()
+@click.argument("migration")
+@format_option
+@pass_cloud
+def show(cloud: Cloud, migration: str, form: str) -> None:
+    """Show all about one move: MIGRATION is its number, or a server, whose newest move is shown."""
+    number = int(migration) if migration.isdecimal() else cloud.newest_migration(cloud.server(migration))
+    found = read(cloud, number)
+    if form == "json":
+        output.as_json(found)
+        return
+    output.fields(_pairs(found))
+    click.echo()
+    for after, sentence in narrate.Story().news(found):
+        click.echo(f"{after:8.1f} s  {sentence}")
+
+
+def _pairs(one: Found) -> list[tuple[str, Any]]:
+    asked = "any host"
+    if one["named"]:
+        asked = "this host, forced" if one["forced"] else "this host"
+    pairs = [
+        ("migration", one["id"]),
+        ("server", one["server_id"]),
+        ("type", one["type"]),
+        ("status", f"{one['status']} ({one['state']})"),
+        ("source", one["source"]),
+        ("target", one.get("target")),
+        ("asked for", f"{asked}, {output.moment(one['created_at'])}"),
+    ]
+    if one["skipped"]:
+        pairs.append(("rules not asked", one["skipped"]))
+    sent = one["progress"]
+    if sent["bytes_total"]:
+        pairs.append(("disk sent", f"{size(sent['bytes_done'])} of {size(sent['bytes_total'])}"))
+    if one["waiting_for"]:
+        pairs.append(("at present", "\n".join(narrate.waited_for(one))))
+    if one["reasons"]:
+        pairs.append(("reasons", "\n".join(one["reasons"])))
+    return pairs
