@@ -19,12 +19,12 @@ import pytest
 
 from haulier import guest_image
 from haulier.bus.local import Said
-from haulier.compute.qemu.driver import QemuDriver
 from haulier.model.migration import State
 from haulier.model.server import PowerState
 from haulier.wire import codec
 from haulier.wire.to_compute import Directive, FinishResize
-from tests.functional.cloud import Cloud, running, settings
+from tests.functional.cloud import Cloud, settings
+from tests.guest.real import real
 
 pytestmark = pytest.mark.guest
 
@@ -246,24 +246,13 @@ async def upload(cloud: Cloud, name: str, content: bytes) -> str:
 
 
 async def test_a_guest_that_ignores_the_power_button_is_moved_all_the_same(tmp_path: Path) -> None:
-    async with running(settings(tmp_path, ("node1", "node2"), power_off_grace=1.0), QemuDriver) as cloud:
+    async with real(settings(tmp_path, ("node1", "node2"), power_off_grace=1.0)) as cloud:
         cloud.image = await upload(cloud, "stubborn", STUBBORN.ljust(1 << 20, b"\0"))
         server = await cloud.create(host="node1")
         move = await cloud.move(server, "node2")
         assert (move.state, move.was_running) == (State.AWAITS_CONFIRM, True)
         assert len(processes(cloud, server)) == 1
         await cloud.confirm(server)
-        await delete(cloud, server)
-
-
-async def delete(cloud: Cloud, server: str) -> None:
-    assert (await cloud.call("DELETE", f"/v2.1/servers/{server}")).status_code == 204
-
-    async def gone() -> bool:
-        return (await cloud.server(server)).vm_state == "deleted"
-
-    await cloud.until(gone)
-    assert processes(cloud, server) == []
 
 
 @contextlib.contextmanager
@@ -286,7 +275,7 @@ async def test_a_target_without_room_refuses_in_prep_resize_and_says_how_much(tm
     promised = tuple(msgspec.structs.replace(host, disk_gb=100) for host in made.hosts)
     made = msgspec.structs.replace(made, hosts=promised)  # so that the claim fits, and only the file system is full
     with small_disk(tmp_path / "hosts" / "node2", 64):
-        async with running(made, QemuDriver) as cloud:
+        async with real(made) as cloud:
             server = await cloud.create(host="node1")
             await said_on_console(cloud, server, "BOOT")
             move = await cloud.move(server, "node2")
@@ -295,14 +284,13 @@ async def test_a_target_without_room_refuses_in_prep_resize_and_says_how_much(tm
             assert re.search(r"prep_resize failed on node2: .*1073741824 bytes.* \d+ bytes free", reason), reason
             assert counters(cloud, "node1", server).boots == 1, "the guest never stopped"
             assert not folder(cloud, "node2", server).exists()
-            await delete(cloud, server)
 
 
 @needs_root
 async def test_a_target_that_fills_up_in_the_copy_leaves_the_guest_running_where_it_was(tmp_path: Path) -> None:
     target = tmp_path / "hosts" / "node2"
     with small_disk(target, 64):
-        async with running(settings(tmp_path, ("node1", "node2")), QemuDriver) as cloud:
+        async with real(settings(tmp_path, ("node1", "node2"))) as cloud:
             await cloud.add_flavor("as-image", disk=0)
             cloud.image = await upload(cloud, "busy", guest_image.disk_image(size=32 << 20, blocks_per_tick=20))
             server = await cloud.create(host="node1", flavor="as-image")
@@ -322,4 +310,3 @@ async def test_a_target_that_fills_up_in_the_copy_leaves_the_guest_running_where
             await said_on_console(cloud, server, "BOOT 00000002")
             assert (await cloud.server(server)).vm_state == "active"
             assert len(processes(cloud, server)) == 1
-            await delete(cloud, server)

@@ -7,6 +7,7 @@ what it is asked), commands come from the conductor alone, and a host speaks in 
 import msgspec
 
 from haulier.model.ids import HostName
+from haulier.wire import subjects
 
 
 class Permissions(msgspec.Struct, frozen=True):
@@ -38,8 +39,8 @@ SCHEDULER = Permissions(subscribe=("haulier.scheduler.>",))
 def compute(host: HostName) -> Permissions:
     """What the agent of one host may do: report and call back in its own name, hear its own commands."""
     return Permissions(
-        publish=(f"haulier.event.{host}.>", f"haulier.conductor.migrate_server.{host}"),
-        subscribe=(f"haulier.compute.{host}", f"haulier.compute.{host}.>"),
+        publish=(subjects.event(host, ">"), subjects.migrate_server(host)),
+        subscribe=(subjects.commands(host), f"{subjects.commands(host)}.>"),
     )
 
 

@@ -76,4 +76,4 @@ def _keep_progress(tx: Transaction, progress: Progress) -> None:
 
 def is_from(subject: str, host: HostName) -> bool:
     """Whether an event came on its host's own subject, the only one on which it is believed."""
-    return subject.split(".")[2] == host
+    return subject.split(".")[2] == subjects.word(host)

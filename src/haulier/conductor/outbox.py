@@ -35,7 +35,7 @@ class Outbox:
         self._settings = settings
         self._db = db
         self._bus = bus
-        self._handle = handle
+        self.handle = handle
         self._kick = asyncio.Event()
         self._in_hand: dict[str, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -97,7 +97,7 @@ class Outbox:
 
     async def _take_in_hand(self, row: Row[Any]) -> None:
         try:
-            await self._handle(codec.decode(row.body, Request), row.id)  # type: ignore[arg-type]
+            await self.handle(codec.decode(row.body, Request), row.id)  # type: ignore[arg-type]
         except Exception:
             log.exception("a request could not be handled; it will be tried again", row=row.id, step=row.step)
 

@@ -49,9 +49,9 @@ class Conductor:
         self._moves = Moves(settings, db, bus)
         self._builds = Builds(settings, db, bus)
         self._power = Power(settings, db)
-        self._deletions = Deletions(settings, db)
+        self.deletions = Deletions(settings, db)
         self.outbox = Outbox(settings, db, bus, self._handle)
-        sweeps: list[Reconciler] = [SilentTargets(settings, db, self._moves), LostDeletions(db, self._deletions)]
+        sweeps: list[Reconciler] = [SilentTargets(settings, db, self._moves), LostDeletions(db, self.deletions)]
         self._driver = Driver(sweeps, settings.sweep_every)
         self._requests: dict[type, Callable[[Any, str], Awaitable[None]]] = {
             MigrateServer: self._moves.migrate_server,
@@ -59,7 +59,7 @@ class Conductor:
             RevertMigration: self._moves.revert,
             BuildServer: self._builds.build_server,
             PowerServer: self._power.power_server,
-            DeleteServer: self._deletions.delete_server,
+            DeleteServer: self.deletions.delete_server,
         }
         self._reports: dict[str, tuple[type, Callable[[Any], Awaitable[None]]]] = {
             "answer": (events.Answer, self._answer),
@@ -122,7 +122,7 @@ class Conductor:
         if command.migration_id is not None:
             self._moves.answer(tx, command, answer)
         elif command.step == DELETE_STEP:
-            self._deletions.answer(tx, command, answer.outcome)
+            self.deletions.answer(tx, command, answer.outcome)
         elif command.step == "build_server":
             self._builds.answer(tx, command, answer.outcome)
         else:

@@ -1,8 +1,11 @@
 """The settings of one compute agent. Sizes and times carry their unit in the name or in the docstring."""
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+
+from haulier.model.ids import HOST_NAME
 
 
 class Accelerator(StrEnum):
@@ -20,7 +23,7 @@ class ComputeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     `fail_at` rehearses failures: `step[@host]:error[:times]`, see `compute/faults.py`.
     """
 
-    host: str
+    host: Annotated[str, msgspec.Meta(pattern=HOST_NAME.pattern, max_length=255)]
     state_dir: str
     images_dir: str
     zone: str = "nova"

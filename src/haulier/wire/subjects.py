@@ -15,21 +15,26 @@ CALL_BACKS = "haulier.conductor.migrate_server.*"
 EVENTS = "haulier.event.>"
 
 
+def word(host: HostName) -> str:
+    """A host's name as one word of a subject: dots part words, and names like `a.example.org` have dots."""
+    return host.replace(".", "%2E")
+
+
 def commands(host: HostName) -> str:
     """Conductor to one agent: a command."""
-    return f"haulier.compute.{host}"
+    return f"haulier.compute.{word(host)}"
 
 
 def questions(host: HostName) -> str:
     """Conductor to one agent: a question that changes nothing."""
-    return f"haulier.compute.{host}.ask"
+    return f"haulier.compute.{word(host)}.ask"
 
 
 def migrate_server(host: HostName) -> str:
     """An agent to the conductor, in its own name: its prep_resize failed, try another host."""
-    return f"haulier.conductor.migrate_server.{host}"
+    return f"haulier.conductor.migrate_server.{word(host)}"
 
 
 def event(host: HostName, kind: str) -> str:
     """An agent to the conductor: `answer`, `hello`, `heartbeat`, `power` or `progress`."""
-    return f"haulier.event.{host}.{kind}"
+    return f"haulier.event.{word(host)}.{kind}"

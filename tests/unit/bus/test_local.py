@@ -10,6 +10,7 @@ from haulier.bus.interface import NoAnswer, NotPermitted
 from haulier.bus.local import Broker, Said
 from haulier.bus.permissions import Permissions, matches
 from haulier.model.ids import HostName
+from haulier.wire import subjects
 
 ALL = Permissions(publish=(">",), subscribe=(">",))
 
@@ -122,6 +123,14 @@ def test_what_may_not_be_said(who: Permissions, subject: str) -> None:
 )
 def test_a_host_hears_its_own_commands_only(subject: str) -> None:
     assert not HOST_A.may_subscribe(subject)
+
+
+def test_a_dot_in_a_host_name_does_not_make_it_hear_another() -> None:
+    short, long = HostName("a"), HostName("a.example.org")
+    assert not permissions.compute(short).may_subscribe(subjects.commands(long))
+    assert not permissions.compute(short).may_publish(subjects.event(long, "answer"))
+    assert permissions.compute(long).may_publish(subjects.migrate_server(long))
+    assert matches(subjects.CALL_BACKS, subjects.migrate_server(long))
 
 
 def test_what_a_host_may_do() -> None:

@@ -64,7 +64,10 @@ class Deletions:
         server = servers.find(tx, server_id)
         if server is None or server.task_state != TaskState.DELETING:
             return
-        waited_for = [row.host for row in outbox.waiting_on_server(tx, server_id) if row.step == STEP]
+        rows = outbox.about_server(tx, server_id, STEP)
+        waited_for = [HostName(row.host) for row in rows if row.host is not None]
+        if len(waited_for) < len(rows):
+            return  # the request itself is still to be taken up: no host has been told yet
         if any(self._can_answer(tx, host) for host in waited_for):
             return
         for host in waited_for:

@@ -97,3 +97,9 @@ def waiting_on_server(tx: Transaction, server_id: ServerId) -> list[Row[Any]]:
     """Commands about a server that are not answered: id, host, step."""
     chosen = select(outbox).where(outbox.c.server_id == server_id, outbox.c.host.is_not(None))
     return list(tx.execute(chosen.order_by(outbox.c.seq)))
+
+
+def about_server(tx: Transaction, server_id: ServerId, step: str) -> list[Row[Any]]:
+    """Everything of that step about a server that is still in the outbox, requests (host None) and commands."""
+    chosen = select(outbox).where(outbox.c.server_id == server_id, outbox.c.step == step)
+    return list(tx.execute(chosen.order_by(outbox.c.seq)))
