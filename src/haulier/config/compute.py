@@ -5,8 +5,6 @@ from typing import Annotated
 
 import msgspec
 
-from haulier.model.ids import HOST_NAME
-
 
 class Accelerator(StrEnum):
     AUTO = "auto"
@@ -23,7 +21,7 @@ class ComputeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     `fail_at` rehearses failures: `step[@host]:error[:times]`, see `compute/faults.py`.
     """
 
-    host: Annotated[str, msgspec.Meta(pattern=HOST_NAME.pattern, max_length=255)]
+    host: Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9-._]+$", max_length=255)]
     state_dir: str
     images_dir: str
     zone: str = "nova"
