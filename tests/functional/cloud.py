@@ -33,6 +33,9 @@ PATIENCE = 30.0
 """Seconds after which something that should have happened has not."""
 
 
+QUICK: dict[str, Any] = {"resend_after": 0.4, "retry_after": 0.05, "sweep_every": 0.1, "orphan_after": 0.3}
+
+
 @dataclass
 class Recorder:
     """All that was said: over the bus, and what the conductor took from the outbox."""
@@ -212,7 +215,7 @@ def settings(tmp_path: Path, hosts: tuple[str, ...], **conductor: Any) -> AllInO
             keys_dir=str(tmp_path / "keys"),
             images_dir=str(tmp_path / "images"),
         ),
-        conductor=ConductorSettings(**{"resend_after": 0.4, "retry_after": 0.05, "sweep_every": 0.1, **conductor}),
+        conductor=ConductorSettings(**{**QUICK, **conductor}),
         scheduler=SchedulerSettings(),
         hosts=tuple(
             ComputeSettings(

@@ -103,6 +103,7 @@ HAULIER = [
     ("GET", "/hosts", "haulier.hosts.index"),
     ("POST", "/hosts/{name}/drain", "haulier.hosts.drain"),
     ("POST", "/hosts/{name}/undrain", "haulier.hosts.undrain"),
+    ("POST", "/hosts/{name}/fence", "haulier.hosts.fence"),
 ]
 """Below /haulier/v1, which has no microversions."""
 

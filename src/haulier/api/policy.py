@@ -98,6 +98,7 @@ RULES = {
     "haulier:migrations:show": OWNER,
     "haulier:hosts:index": ADMIN,
     "haulier:hosts:drain": ADMIN,
+    "haulier:hosts:fence": ADMIN,
 }
 
 

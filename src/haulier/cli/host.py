@@ -92,6 +92,20 @@ def undrain(cloud: Cloud, host: str) -> None:
     click.echo(f"host {host} is not draining any more")
 
 
+@host.command()
+@click.argument("host")
+@click.option("--reason", required=True, help="How you know that it is off; kept with your name.")
+@pass_cloud
+def fence(cloud: Cloud, host: str, reason: str) -> None:
+    """Give your word that a host is OFF, so that moves which wait for it go on without it.
+
+    A host that is not off, only cut off, may still run its guests: fencing it then can start a guest twice. It is
+    refused while the host's agent is heard. The fence ends by itself when the agent comes back.
+    """
+    cloud.client.own("POST", f"/hosts/{_find(cloud, host)['name']}/fence", {"reason": reason})
+    click.echo(f"host {host} is fenced: what waits for it goes on without it where that is safe")
+
+
 def _all(cloud: Cloud) -> list[Found]:
     hosts: list[Found] = cloud.client.own("GET", "/hosts")["hosts"]
     return hosts
@@ -109,6 +123,8 @@ def _set(cloud: Cloud, name: str, change: dict[str, str]) -> None:
 
 
 def _agent(one: Found) -> str:
+    if one.get("fence"):
+        return "fenced"
     return "up" if one["up"] else "down"
 
 

@@ -51,6 +51,11 @@ class Executor:
         """End what is under way, unanswered: it is asked again."""
         await self._cancel([task for _, task in self._under_way.values()])
 
+    async def begin_anew(self, incarnation: Incarnation) -> None:
+        """End what is under way, and take only what is meant for the new incarnation."""
+        self.incarnation = incarnation
+        await self.stop()
+
     async def _handle(self, command: Command) -> None:
         try:
             await self._answer_or_execute(command)

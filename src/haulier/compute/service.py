@@ -23,10 +23,11 @@ from haulier.compute.faults import Faults
 from haulier.compute.journal import Holds, Journal
 from haulier.config.compute import ComputeSettings
 from haulier.errors import HaulierError
+from haulier.model.host import Guest
 from haulier.model.ids import HostName, Incarnation, RequestId, ServerId
 from haulier.model.server import PowerState
 from haulier.wire import subjects
-from haulier.wire.events import Answer, Failed, Guest, Heartbeat, Hello, Power, Progress
+from haulier.wire.events import Answer, Failed, Heartbeat, Hello, Power, Progress
 from haulier.wire.to_compute import AskConsole, Command, Console, Directive, Owned, PrepResize, Welcome
 from haulier.wire.to_conductor import FailedAttempt, MigrateServer
 
@@ -61,7 +62,7 @@ class Agent:
         faults = Faults(settings.host, settings.fail_at)
         self.settings = settings
         self.host = HostName(settings.host)
-        self.incarnation = Incarnation(str(uuid.uuid4()))
+        self.incarnation = _new_incarnation()
         self._bus = bus
         self._driver = driver
         self._own_journal = journal is None
@@ -100,8 +101,22 @@ class Agent:
             return
         if directive.welcome is not None:
             self._spawn(self._take_welcome(directive.welcome))
+        if directive.begin_anew == self.incarnation:
+            await self._begin_anew()
         if directive.command is not None and self.welcomed.is_set():
             self.executor.take(directive.command)
+
+    async def _begin_anew(self) -> None:
+        """This host was fenced while it was cut off: nothing it was told before counts, and it owns what it is told.
+
+        As after a restart: a new incarnation, what is under way is left where it is, and nothing starts until the
+        welcome, which stops first the guests that another host owns by now.
+        """
+        log.warning("fenced while cut off: beginning anew", incarnation=self.incarnation)
+        self.welcomed.clear()
+        self.incarnation = _new_incarnation()
+        await self.executor.begin_anew(self.incarnation)
+        self._spawn(self._say_hello())
 
     async def _take_welcome(self, welcome: Welcome) -> None:
         """Learn what this host owns; stop first what it does not own any more.
@@ -155,7 +170,8 @@ class Agent:
                 await asyncio.wait_for(self.welcomed.wait(), self.settings.hello_again)
 
     async def _beat(self) -> None:
-        while True:
+        incarnation = self.incarnation
+        while self.incarnation == incarnation:
             try:
                 guests = tuple(self._guest(server_id) for server_id in self._driver.servers())
                 beat = Heartbeat(self.host, self.incarnation, await self._driver.inventory(), guests)
@@ -244,3 +260,7 @@ def _journal_path(settings: ComputeSettings) -> str:
 
 def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _new_incarnation() -> Incarnation:
+    return Incarnation(str(uuid.uuid4()))

@@ -26,15 +26,28 @@ class Hosts:
         await self._bus.tell(subjects.commands(hello.host), Directive(welcome=welcome))
 
     async def heartbeat(self, heartbeat: Heartbeat) -> None:
-        """A sign of life, with what the host has left and what its guests do."""
-        await self._db.write(self._heard, heartbeat)
+        """A sign of life, with what the host has left and what its guests do.
 
-    def _heard(self, tx: Transaction, heartbeat: Heartbeat) -> None:
+        One from a host that is fenced is none: its agent was cut off and not ended, so it is told to begin anew.
+        """
+        if not await self._db.write(self._heard, heartbeat):
+            await self._bus.tell(subjects.commands(heartbeat.host), Directive(begin_anew=heartbeat.incarnation))
+
+    def _heard(self, tx: Transaction, heartbeat: Heartbeat) -> bool:
         inventory = heartbeat.inventory
-        known = hosts.heard(tx, heartbeat.host, heartbeat.incarnation, inventory.stock, inventory.free_disk_bytes)
+        known = hosts.heard(
+            tx,
+            heartbeat.host,
+            heartbeat.incarnation,
+            inventory.stock,
+            inventory.free_disk_bytes,
+            heartbeat.guests,
+        )
         if known:
             for guest in heartbeat.guests:
                 guest_changed(tx, heartbeat.host, guest, settled_for=self._settings.resend_after)
+        host = hosts.find(tx, heartbeat.host)
+        return known or host is None or not host.fenced
 
     async def power(self, power: Power) -> None:
         """A guest shut itself down or crashed."""

@@ -17,10 +17,16 @@ if TYPE_CHECKING:
 
 
 class Silence(StrEnum):
-    """What to do about a host that does not answer."""
+    """What to do about a host that does not answer.
+
+    Nothing may be concluded from silence. An operator's word that the host is off, a fence, is something else: then
+    no guest runs there, and none will before the host has been told what it owns.
+    """
 
     ASK_AGAIN = "ask again, and wait"
-    ASK_THEN_NEXT = "ask again, then try the next alternate"
+    ASK_THEN_NEXT = "ask again, then try the next alternate; a fence counts as failed"
+    OR_FENCE_FAILS = "ask again, and wait; a fence counts as failed"
+    OR_FENCE_DOES = "ask again, and wait; a fence counts as done"
 
 
 class Row(NamedTuple):

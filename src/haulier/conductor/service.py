@@ -12,11 +12,15 @@ from haulier.conductor.cold_migration.moves import Moves
 from haulier.conductor.hosts import Hosts, is_from
 from haulier.conductor.outbox import Outbox
 from haulier.conductor.reconcile.driver import Driver, Reconciler
+from haulier.conductor.reconcile.fenced_hosts import FencedHosts
 from haulier.conductor.reconcile.lost_deletions import LostDeletions
+from haulier.conductor.reconcile.orphaned_claims import OrphanedClaims
+from haulier.conductor.reconcile.orphaned_files import OrphanedFiles
 from haulier.conductor.reconcile.silent_targets import SilentTargets
 from haulier.conductor.servers.build import Builds
 from haulier.conductor.servers.delete import STEP as DELETE_STEP
 from haulier.conductor.servers.delete import Deletions
+from haulier.conductor.servers.power import STEPS as POWER_STEPS
 from haulier.conductor.servers.power import Power
 from haulier.config.conductor import ConductorSettings
 from haulier.db.engine import Database, Transaction
@@ -51,8 +55,14 @@ class Conductor:
         self._power = Power(settings, db)
         self.deletions = Deletions(settings, db)
         self.outbox = Outbox(settings, db, bus, self._handle)
-        sweeps: list[Reconciler] = [SilentTargets(settings, db, self._moves), LostDeletions(db, self.deletions)]
-        self._driver = Driver(sweeps, settings.sweep_every)
+        sweeps: list[Reconciler] = [
+            SilentTargets(settings, db, self._moves),
+            FencedHosts(db, self._moves),
+            LostDeletions(db, self.deletions),
+            OrphanedFiles(db, settings.orphan_after),
+            OrphanedClaims(db),
+        ]
+        self.driver = Driver(sweeps, settings.sweep_every)
         self._requests: dict[type, Callable[[Any, str], Awaitable[None]]] = {
             MigrateServer: self._moves.migrate_server,
             ConfirmMigration: self._moves.confirm,
@@ -76,12 +86,12 @@ class Conductor:
         await self._bus.listen(subjects.CALL_BACKS, MigrateServer, self._call_back)
         await self._bus.serve(subjects.CONSOLE, ConsoleQuestion, self._console)
         self.outbox.start()
-        self._driver.start()
+        self.driver.start()
 
     async def stop(self) -> None:
         """Hear nothing more, and finish what is in hand."""
         await self._bus.close()
-        await self._driver.stop()
+        await self.driver.stop()
         await self.outbox.stop()
 
     async def _nudged(self, _subject: str, _message: msgspec.Raw) -> None:
@@ -125,7 +135,7 @@ class Conductor:
             self.deletions.answer(tx, command, answer.outcome)
         elif command.step == "build_server":
             self._builds.answer(tx, command, answer.outcome)
-        else:
+        elif command.step in POWER_STEPS.values():
             self._power.answer(tx, command, answer.outcome)
 
     async def _console(self, question: ConsoleQuestion) -> ConsoleAnswer:

@@ -15,6 +15,8 @@ class ConductorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """How long to wait before a step that must succeed, but answered failed, is tried again."""
     prepare_timeout: float = 120.0
     """A target that has not answered prep_resize for so long is given up for the next one (nothing has started)."""
+    orphan_after: float = 60.0
+    """How long a server must have been left alone before files of it can be orphans on a host."""
     power_off_grace: float = 60.0
     """How long a guest may take to power itself off before it is ended (Nova's `shutdown_timeout`)."""
     scheduler_timeout: float = 30.0

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from haulier.model.flavor import Flavor
+from haulier.model.host import Guest
 from haulier.model.migration import Attempt
 from haulier.model.request import RequestSpec
 from haulier.model.resources import ResourceClass, Stock
@@ -96,6 +97,10 @@ hosts = Table(
     Column("hypervisor_version", Integer, nullable=False),
     Column("cpu", Text, nullable=False),
     Column("cores", Integer, nullable=False),
+    Column("guests", Document(tuple[Guest, ...]), nullable=False, server_default="[]"),
+    Column("fenced_at", Moment),
+    Column("fenced_by", String(255)),
+    Column("fence_reason", Text),
     Column("last_heard", Moment, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),

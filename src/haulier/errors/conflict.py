@@ -84,3 +84,15 @@ class PropertyNotFound(Conflict):
 
     name: str
     text = "Property {name} does not exist."
+
+
+@dataclass(eq=False)
+class AgentHeard(Conflict):
+    """A fence is the word that a host is off; one whose agent still speaks is not."""
+
+    host: str
+    seconds: float
+    text = (
+        "The agent of host {host} was heard {seconds:.0f} s ago: it is not off. "
+        "Switch the host off, and fence it when its agent has fallen silent."
+    )

@@ -5,6 +5,7 @@ An `Answer` repeats the envelope of the command it answers, so that the conducto
 
 import msgspec
 
+from haulier.model.host import Guest
 from haulier.model.ids import CommandId, HostName, Incarnation, MigrationId, ServerId
 from haulier.model.resources import ResourceClass, Stock
 from haulier.model.server import PowerState
@@ -115,14 +116,6 @@ class Inventory(msgspec.Struct, frozen=True):
     """QEMU's version as Nova writes it: 7.2.22 is 7002022."""
     cpu: str
     cores: int
-
-
-class Guest(msgspec.Struct, frozen=True):
-    """One guest that a host has files of, and what its process does."""
-
-    server_id: ServerId
-    owner_epoch: int
-    power_state: PowerState
 
 
 class Hello(msgspec.Struct, frozen=True):

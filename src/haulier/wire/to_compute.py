@@ -188,10 +188,15 @@ class Welcome(msgspec.Struct, frozen=True, tag=True):
 
 
 class Directive(msgspec.Struct, frozen=True):
-    """What travels on a host's command subject: one of the two."""
+    """What travels on a host's command subject: one of the three.
+
+    `begin_anew` names an incarnation that was fenced while it was cut off: that agent takes a new one, says hello
+    again and starts nothing until it is welcomed.
+    """
 
     command: Command | None = None
     welcome: Welcome | None = None
+    begin_anew: Incarnation | None = None
 
 
 class AskConsole(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ from typing import Any
 
 from haulier.db.engine import Transaction
 from haulier.db.store import hosts
-from haulier.errors import ServiceNotFound
+from haulier.errors import AgentHeard, ServiceNotFound
 
 
 def change(tx: Transaction, name: str, columns: dict[str, Any]) -> None:
@@ -17,3 +17,19 @@ def change(tx: Transaction, name: str, columns: dict[str, Any]) -> None:
     if host is None:
         raise ServiceNotFound(name)
     hosts.change(tx, host.name, **columns)
+
+
+def fence(tx: Transaction, name: str, *, by: str, reason: str, down_after: float) -> None:
+    """Take an operator's word that a host is off; the conductor goes on without it. Giving it twice changes nothing.
+
+    Raises:
+        ServiceNotFound: no agent ever reported from a host of that name.
+        AgentHeard: its agent was heard within `down_after` seconds.
+    """
+    host = hosts.find(tx, name)
+    if host is None:
+        raise ServiceNotFound(name)
+    if host.silent_for <= down_after:
+        raise AgentHeard(name, host.silent_for)
+    if not host.fenced:
+        hosts.fence(tx, host.name, by, reason)

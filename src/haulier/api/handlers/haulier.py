@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from haulier.api.accept import hosts as accept
 from haulier.api.answers import json
+from haulier.api.bodies import host as bodies
 from haulier.api.context import Asked
 from haulier.api.microversion import handles
 from haulier.api.views import hosts as host_views
@@ -60,11 +61,26 @@ async def undrain(asked: Asked) -> Response:
     return await _drain(asked, draining=False)
 
 
+@handles("haulier.hosts.fence", body=bodies.fence)
+async def fence(asked: Asked, body: bodies.Fence) -> Response:
+    """The operator's word that a host is off: moves that wait for it go on without it."""
+    asked.require("haulier:hosts:fence")
+    name, by = asked.path("name"), asked.caller.user_id
+    down_after = asked.settings.down_after
+    await asked.db.write(accept.fence, name, by=by, reason=body.reason, down_after=down_after)
+    await asked.nudge()
+    return await _shown(asked, name)
+
+
 async def _drain(asked: Asked, *, draining: bool) -> Response:
     asked.require("haulier:hosts:drain")
     name = asked.path("name")
     await asked.db.write(accept.change, name, {"draining": draining})
     await asked.nudge()
+    return await _shown(asked, name)
+
+
+async def _shown(asked: Asked, name: str) -> Response:
     for each in await asked.db.read(host_views.all_seen, with_servers=False):
         if each.host.name == name:
             return json({"host": views.host(asked, each)})

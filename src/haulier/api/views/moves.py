@@ -83,6 +83,7 @@ def host(asked: Asked, seen: Seen) -> dict[str, Any]:
         "reason": seen.host.disabled_reason,
         "draining": seen.host.draining,
         "forced_down": seen.host.forced_down,
+        "fence": fence(seen.row),
         "up": seen.up(asked),
         "silent_for": round(seen.host.silent_for, 3),
         "free_disk_bytes": seen.host.free_disk_bytes,
@@ -91,3 +92,10 @@ def host(asked: Asked, seen: Seen) -> dict[str, Any]:
             for resource_class, stock in seen.host.stock.items()
         },
     }
+
+
+def fence(row: Row[Any]) -> dict[str, Any] | None:
+    """Who gave their word that the host is off, when and why; None when nobody did."""
+    if row.fenced_at is None:
+        return None
+    return {"by": row.fenced_by, "at": _utc(naive(row.fenced_at)), "reason": row.fence_reason}

@@ -4,20 +4,23 @@ import msgspec
 
 from haulier.bus.interface import Bus
 from haulier.conductor import commands
-from haulier.conductor.cold_migration.step import Step
+from haulier.conductor.cold_migration.step import DISCARD, Step
 from haulier.conductor.cold_migration.steps import Chosen, ConfirmAsked, RevertAsked
 from haulier.conductor.cold_migration.table import COLD_MIGRATION
-from haulier.conductor.machine import fire
+from haulier.conductor.machine import Silence, fire
 from haulier.conductor.scheduling import ask_scheduler
 from haulier.config.conductor import ConductorSettings
 from haulier.db.engine import Database, Transaction
 from haulier.db.store import actions, migrations, outbox, servers
+from haulier.model.ids import HostName, MigrationId
 from haulier.model.migration import Migration, State
 from haulier.model.request import SKIPPED_BY_FORCE, RequestSpec
+from haulier.wire import codec
 from haulier.wire.events import Answer, Discarded, Failed, Outcome, Stale
 from haulier.wire.to_compute import Command
 from haulier.wire.to_conductor import ConfirmMigration, FailedAttempt, MigrateServer, RevertMigration
 
+GOES_ON = (Silence.ASK_THEN_NEXT, Silence.OR_FENCE_FAILS, Silence.OR_FENCE_DOES)
 EVENT = "conductor_migrate_server"
 """Nova's name for the conductor's own part in an action's events."""
 
@@ -106,6 +109,26 @@ class Moves:
         step = self._step(tx, migration, migration.request_id, command)
         step.discard_target()
         fire(COLD_MIGRATION, step, outcome, "conductor")
+
+    async def go_on_without(self, host: HostName, migration_id: MigrationId) -> None:
+        """A host that is waited for is fenced: the move goes on as the table says, or waits where it needs the disk."""
+        await self._db.write(self._fenced, host, migration_id)
+
+    def _fenced(self, tx: Transaction, host: HostName, migration_id: MigrationId) -> None:
+        migration = migrations.get(tx, migration_id)
+        row = COLD_MIGRATION.waiting_in(migration.state)
+        if row is None or row.silent not in GOES_ON:
+            return
+        for command in outbox.commands_to(tx, migration.id, host):
+            waited_for = codec.decode(command.body, Command)
+            if waited_for.generation != migration.generation or waited_for.step == DISCARD:
+                continue
+            outcome = Discarded() if row.silent == Silence.OR_FENCE_DOES else Failed(f"{host} was fenced")
+            commands.answered(tx, waited_for.id, outcome)
+            step = self._step(tx, migration, waited_for.request_id, waited_for)
+            fire(COLD_MIGRATION, step, outcome, "operator")
+            step.discard_when_back(host)
+            return
 
     async def confirm(self, request: ConfirmMigration, row_id: str) -> None:
         """The API has accepted a confirm and made the transition: do what the table says for it."""

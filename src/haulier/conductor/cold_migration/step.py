@@ -6,12 +6,15 @@ from haulier.conductor import commands
 from haulier.conductor.guests import guest_spec
 from haulier.config.conductor import ConductorSettings
 from haulier.db.engine import Transaction
-from haulier.db.store import migrations, servers
+from haulier.db.store import migrations, outbox, servers
 from haulier.model.flavor import Flavor
 from haulier.model.ids import HostName
 from haulier.model.migration import Migration
 from haulier.model.server import Server
 from haulier.wire.to_compute import Command, DiscardGuest, GuestSpec, Instruction
+
+DISCARD = "discard_target"
+"""The step whose answer nobody waits for."""
 
 
 class Step:
@@ -78,7 +81,15 @@ class Step:
 
     def discard_target(self, owner_epoch: int | None = None) -> None:
         """Nobody waits for this: it is said until the target answers, also after the move has ended."""
-        self.tell(self.target, "discard_target", DiscardGuest(end_running=True), owner_epoch=owner_epoch)
+        self.tell(self.target, DISCARD, DiscardGuest(end_running=True), owner_epoch=owner_epoch)
+
+    def discard_when_back(self, host: HostName) -> None:
+        """A fenced target is to delete what it has, once it is back; nothing to add where that was said already."""
+        now = servers.get(self.tx, self.migration.server_id)
+        said = any(row.step == DISCARD for row in outbox.commands_to(self.tx, self.migration.id, host))
+        if now.host != host and host != self.migration.source and not said:
+            order = DiscardGuest(end_running=True)
+            self.tell(host, DISCARD, order, owner_epoch=now.owner_epoch, attempt=self.migration.attempt)
 
     def keep(self, **values: object) -> None:
         """Set columns of the migration."""

@@ -3,7 +3,8 @@
 A row says: in this state, on this event, do that and go there. The last two columns are different things. *failed*:
 the host that was asked answers that it could not, and has undone its own part; the conductor undoes the rest.
 *silent*: the host does not answer at all, so nothing may be concluded; the command is sent again, and only a question
-that has no effect (prep_resize) may be given up for another host.
+that has no effect (prep_resize) may be given up for another host. Beyond that only an operator's word helps, a fence;
+the column says what it counts as: as failed, as done, or as nothing where the host's disk is needed.
 """
 
 from haulier.conductor.cold_migration import steps, undo
@@ -14,6 +15,7 @@ from haulier.wire.events import Attested, Checked, Discarded, Finished, Prepared
 
 S = State
 ASK_AGAIN, ASK_THEN_NEXT = Silence.ASK_AGAIN, Silence.ASK_THEN_NEXT
+FENCE_FAILS, FENCE_DOES = Silence.OR_FENCE_FAILS, Silence.OR_FENCE_DOES
 
 # fmt: off
 COLD_MIGRATION = Table((
@@ -24,20 +26,20 @@ COLD_MIGRATION = Table((
     Row(S.PREPARING,       Prepared,     steps.tell_source_to_send,       (S.COPYING,),                   undo.next_alternate,       ASK_THEN_NEXT),
     #   Nothing has been touched but an empty file on the target, so a silent target may be left behind.
     Row(S.COPYING,         Sealed,       steps.tell_target_to_keep,       (S.RECEIVING,),                 undo.restore_source,       ASK_AGAIN),
-    Row(S.RECEIVING,       Received,     steps.hand_over_ownership,       (S.SWITCHED, S.RESTORING),      undo.restore_source,       ASK_AGAIN),
+    Row(S.RECEIVING,       Received,     steps.hand_over_ownership,       (S.SWITCHED, S.RESTORING),      undo.restore_source,       FENCE_FAILS),
     #   The switch. The source has sealed, the target has received and flushed: nothing before this line may start the
     #   guest on the target, and from here on undo is a second switch, after the target's tombstone.
-    Row(S.SWITCHED,        Finished,     steps.open_window,               (S.AWAITS_CONFIRM,),            undo.switch_back,          ASK_AGAIN),
+    Row(S.SWITCHED,        Finished,     steps.open_window,               (S.AWAITS_CONFIRM,),            undo.switch_back,          FENCE_FAILS),
 
     Row(S.AWAITS_CONFIRM,  ConfirmAsked, steps.ask_target_for_its_word,   (S.ATTESTING,),                 None,                      None),
-    Row(S.ATTESTING,       Attested,     steps.release_source,            (S.CONFIRMING,),                undo.reopen_window,        ASK_AGAIN),
+    Row(S.ATTESTING,       Attested,     steps.release_source,            (S.CONFIRMING,),                undo.reopen_window,        FENCE_FAILS),
     #   Only the target's word, given now, lets the source's copy go (I8). The server is free from here on.
     Row(S.CONFIRMING,      Discarded,    steps.close_confirmed,           (S.CONFIRMED,),                 undo.keep_asking,          ASK_AGAIN),
 
     Row(S.AWAITS_CONFIRM,  RevertAsked,  steps.ask_source_if_it_could,    (S.REVERT_CHECKING,),           None,                      None),
-    Row(S.REVERT_CHECKING, Checked,      steps.tell_target_to_discard,    (S.REVERTING,),                 undo.reopen_window,        ASK_AGAIN),
+    Row(S.REVERT_CHECKING, Checked,      steps.tell_target_to_discard,    (S.REVERTING,),                 undo.reopen_window,        FENCE_FAILS),
     #   Only a source that could run the server lets the target's copy go (I8).
-    Row(S.REVERTING,       Discarded,    steps.hand_back_ownership,       (S.RETURNING,),                 undo.keep_asking,          ASK_AGAIN),
+    Row(S.REVERTING,       Discarded,    steps.hand_back_ownership,       (S.RETURNING,),                 undo.keep_asking,          FENCE_DOES),
     Row(S.RETURNING,       Restored,     steps.close_reverted,            (S.REVERTED,),                  undo.end_reverted_stopped, ASK_AGAIN),
 
     Row(S.RESTORING,       Restored,     steps.try_elsewhere,             (S.PREPARING, S.FAILED),        undo.end_stopped,          ASK_AGAIN),

@@ -34,8 +34,12 @@ class Driver:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._every)
-            for reconciler in self._reconcilers:
-                try:
-                    await reconciler.sweep()
-                except Exception:
-                    log.exception("a reconciler failed", reconciler=type(reconciler).__name__)
+            await self.sweep()
+
+    async def sweep(self) -> None:
+        """Run each of them once."""
+        for reconciler in self._reconcilers:
+            try:
+                await reconciler.sweep()
+            except Exception:
+                log.exception("a reconciler failed", reconciler=type(reconciler).__name__)

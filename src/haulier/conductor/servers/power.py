@@ -5,9 +5,10 @@ from haulier.conductor.guests import guest_spec
 from haulier.config.conductor import ConductorSettings
 from haulier.db.engine import Database, Transaction
 from haulier.db.store import actions, outbox, servers
+from haulier.model.host import Guest
 from haulier.model.ids import HostName
 from haulier.model.server import PowerState, Server, VmState, resting_state
-from haulier.wire.events import Failed, Guest, Outcome, PowerChanged, Stale
+from haulier.wire.events import Failed, Outcome, PowerChanged, Stale
 from haulier.wire.to_compute import (
     Command,
     Instruction,

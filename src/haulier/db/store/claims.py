@@ -107,3 +107,9 @@ def of_server(tx: Transaction, server_id: ServerId) -> list[Row[Any]]:
     """Columns host, migration_id, resource_class, amount, cause."""
     chosen = select(claims).where(claims.c.server_id == server_id)
     return list(tx.execute(chosen.order_by(claims.c.host, claims.c.migration_id, claims.c.resource_class)))
+
+
+def holders(tx: Transaction) -> list[Row[Any]]:
+    """Who holds something where: host, server_id, migration_id, cause, one row per holder."""
+    columns = (claims.c.host, claims.c.server_id, claims.c.migration_id, claims.c.cause)
+    return list(tx.execute(select(*columns).distinct()))

@@ -10,14 +10,14 @@ from haulier.db.engine import Transaction
 from haulier.db.schema import hosts
 from haulier.db.store import claims
 from haulier.errors import HostNotFound
-from haulier.model.host import Candidate, Host
+from haulier.model.host import Candidate, Guest, Host
 from haulier.model.ids import HostName, Incarnation
 from haulier.model.resources import ResourceClass, Stock
 
 _HEARD = text(
-    "UPDATE hosts SET last_heard = :now, stock = :stock, free_disk_bytes = :free"
-    " WHERE name = :name AND incarnation = :incarnation"
-).bindparams(bindparam("stock", type_=hosts.c.stock.type))
+    "UPDATE hosts SET last_heard = :now, stock = :stock, free_disk_bytes = :free, guests = :guests"
+    " WHERE name = :name AND incarnation = :incarnation AND fenced_at IS NULL"
+).bindparams(bindparam("stock", type_=hosts.c.stock.type), bindparam("guests", type_=hosts.c.guests.type))
 
 
 def to_host(row: Row[Any], now: float) -> Host:
@@ -34,6 +34,8 @@ def to_host(row: Row[Any], now: float) -> Host:
         silent_for=max(0.0, now - row.last_heard.timestamp()),
         stock=row.stock,
         free_disk_bytes=row.free_disk_bytes,
+        fenced=row.fenced_at is not None,
+        guests=row.guests,
     )
 
 
@@ -79,9 +81,13 @@ def candidates(tx: Transaction, down_after: float) -> list[Candidate]:
 
 
 def register(tx: Transaction, name: HostName, **reported: Any) -> None:
-    """An agent started: keep what it says of itself, and begin to count its silence from now."""
+    """An agent started: keep what it says of itself, and begin to count its silence from now.
+
+    A fence ends with that: the agent is about to be told what it owns, and starts nothing before.
+    """
+    unfenced = {"fenced_at": None, "fenced_by": None, "fence_reason": None}
     changed = tx.execute(
-        update(hosts).where(hosts.c.name == name).values(last_heard=tx.now, updated_at=tx.now, **reported)
+        update(hosts).where(hosts.c.name == name).values(last_heard=tx.now, updated_at=tx.now, **unfenced, **reported)
     )
     if changed.rowcount == 0:
         tx.execute(
@@ -102,12 +108,14 @@ def heard(
     incarnation: Incarnation,
     stock: dict[ResourceClass, Stock],
     free_disk_bytes: int,
+    guests: tuple[Guest, ...],
 ) -> bool:
-    """A heartbeat; False when it is of an incarnation that is not the one that said hello last."""
+    """A heartbeat; False when it is not of the incarnation that said hello last, or the host is fenced."""
     values = {
         "now": tx.now,
         "stock": stock,
         "free": free_disk_bytes,
+        "guests": guests,
         "name": name,
         "incarnation": incarnation,
     }
@@ -117,3 +125,13 @@ def heard(
 def change(tx: Transaction, name: HostName, **values: Any) -> None:
     """Set what an operator sets: enabled, disabled_reason, forced_down, draining."""
     tx.execute(update(hosts).where(hosts.c.name == name).values(updated_at=tx.now, **values))
+
+
+def fence(tx: Transaction, name: HostName, by: str, reason: str) -> None:
+    """Keep an operator's word that the host is off, with who gave it and why."""
+    change(tx, name, fenced_at=tx.now, fenced_by=by, fence_reason=reason)
+
+
+def fenced(tx: Transaction) -> list[HostName]:
+    """The hosts that are fenced."""
+    return [HostName(row.name) for row in tx.execute(select(hosts.c.name).where(hosts.c.fenced_at.is_not(None)))]

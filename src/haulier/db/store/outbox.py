@@ -103,3 +103,15 @@ def about_server(tx: Transaction, server_id: ServerId, step: str) -> list[Row[An
     """Everything of that step about a server that is still in the outbox, requests (host None) and commands."""
     chosen = select(outbox).where(outbox.c.server_id == server_id, outbox.c.step == step)
     return list(tx.execute(chosen.order_by(outbox.c.seq)))
+
+
+def moves_waiting(tx: Transaction, host: HostName) -> list[MigrationId]:
+    """The moves in which something that `host` was told is not answered."""
+    same = (outbox.c.host == host) & outbox.c.migration_id.is_not(None)
+    return [MigrationId(row[0]) for row in tx.execute(select(outbox.c.migration_id).where(same).distinct())]
+
+
+def commands_to(tx: Transaction, migration_id: MigrationId, host: HostName) -> list[Row[Any]]:
+    """Unanswered commands of a move to one host, oldest first."""
+    same = (outbox.c.migration_id == migration_id) & (outbox.c.host == host)
+    return list(tx.execute(select(outbox).where(same).order_by(outbox.c.seq)))
