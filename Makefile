@@ -1,7 +1,7 @@
 # The front door. `make` alone lists what there is; CONTRIBUTING.md says more.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check unit functional guest planted lock run dev qemu
+.PHONY: help demo up test check unit functional guest planted docs lock run dev qemu
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -49,6 +49,9 @@ guest: qemu dev ## Tests that boot real guests with QEMU and use the stock OpenS
 
 planted: qemu dev ## Plant each bug of tests/planted in a copy, and see that its test catches it
 	@$(bin)/python scripts/planted $(ARGS)
+
+docs: dev ## Remake docs/cold-migration.md from the table of the move
+	@$(bin)/python -m haulier.conductor.cold_migration.describe >docs/cold-migration.md
 
 lock: run ## Remake locks/ from pyproject.toml (ARGS=--upgrade for the newest versions)
 	@scripts/lock $(ARGS)

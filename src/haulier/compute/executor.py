@@ -76,7 +76,8 @@ class Executor:
             answer = self._sign(command, await self._outcome(command))
             if not isinstance(command.instruction, LOOKS):
                 await self.context.journal.conclude(answer)
-        await self.say(command, answer)
+        for _ in range(self.faults.times_said(command.step)):
+            await self.say(command, answer)
 
     async def _said_before(self, command: Command) -> bool:
         """Whether it is answered by the journal: in the envelope of the command that asks now."""
@@ -96,8 +97,10 @@ class Executor:
     async def _outcome(self, command: Command) -> Outcome:
         step = STEPS[type(command.instruction)]
         try:
-            self.faults.check(command.step)
-            return await step.run(self.context, command, command.instruction)
+            await self.faults.before(command.step)
+            outcome = await step.run(self.context, command, command.instruction)
+            self.faults.after(command.step)
+            return outcome
         except (HaulierError, OSError) as error:
             log.warning("step failed", step=command.step, server=command.server_id, reason=str(error))
             return await self._failed(step, command, str(error), getattr(error, "elsewhere", True))

@@ -1,26 +1,19 @@
-"""Rehearsed failures: the setting `fail_at`, for demonstrations and tests. Does nothing unless it is set.
+"""Rehearsed failures on a host: the setting `fail_at`, whose entries `model/rehearsal.py` explains.
 
-An entry is `step[@host]:error[:times]`: the step of that name fails at its start, on that host only if one is named,
-as often as `times` says, else always. The names are those of the commands' steps, such as `prep_resize`.
+Does nothing unless it is set. The names are those of the commands' steps, such as `prep_resize`.
 """
 
-import re
-from dataclasses import dataclass
+import asyncio
+import os
+import signal
 
 from haulier.compute.driver import HostTrouble
 from haulier.errors import InvalidField
-
-_ENTRY = re.compile(r"^(?P<step>[a-z_]+)(?:@(?P<host>[a-zA-Z0-9-._]+))?:error(?::(?P<times>[1-9][0-9]*))?$")
-
-
-@dataclass
-class _Rehearsal:
-    step: str
-    left: int | None
+from haulier.model.rehearsal import Rehearsals, What
 
 
 class Faults:
-    """The rehearsed failures that are left on one host."""
+    """What is to go wrong on one host."""
 
     def __init__(self, host: str, entries: tuple[str, ...]) -> None:
         """Read the entries of the setting.
@@ -28,21 +21,35 @@ class Faults:
         Raises:
             InvalidField: an entry has another form.
         """
-        self._host = host
-        self._rehearsals = [rehearsal for entry in entries if (rehearsal := self._read(entry))]
+        try:
+            self._rehearsals = Rehearsals(entries, host)
+        except ValueError as problem:
+            raise InvalidField("fail_at", ", ".join(entries), f"{problem}.") from problem
 
-    def _read(self, entry: str) -> _Rehearsal | None:
-        match = _ENTRY.match(entry)
-        if match is None:
-            raise InvalidField("fail_at", entry, "It must be step[@host]:error[:times].")
-        if match["host"] not in (None, self._host):
-            return None
-        return _Rehearsal(match["step"], int(match["times"]) if match["times"] else None)
+    async def before(self, step: str) -> None:
+        """Fail, wait or die, if this step is to.
 
-    def check(self, step: str) -> None:
-        """Raise HostTrouble if this step is to fail now."""
-        for rehearsal in self._rehearsals:
-            if rehearsal.step == step and rehearsal.left != 0:
-                if rehearsal.left is not None:
-                    rehearsal.left -= 1
-                raise HostTrouble(f"rehearsed failure at {step} (fail_at)")
+        Raises:
+            HostTrouble: the step is to fail.
+        """
+        if late := self._rehearsals.take(step, What.DELAY):
+            await asyncio.sleep(late.seconds)
+        if self._rehearsals.take(step, What.KILL):
+            _die()
+        if self._rehearsals.take(step, What.ERROR):
+            raise HostTrouble(f"rehearsed failure at {step} (fail_at)")
+
+    def after(self, step: str) -> None:
+        """Die when the step is done and before anybody knows, if it is to be so."""
+        if self._rehearsals.take(step, What.KILL_AFTER):
+            _die()
+
+    def times_said(self, step: str) -> int:
+        """How often the answer to this step is to be said now: once, unless it is to be lost or doubled."""
+        if self._rehearsals.take(step, What.DROP):
+            return 0
+        return 2 if self._rehearsals.take(step, What.DOUBLE) else 1
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -28,7 +28,7 @@ from haulier.model.ids import HostName, Incarnation, RequestId, ServerId
 from haulier.model.server import PowerState
 from haulier.wire import subjects
 from haulier.wire.events import Answer, Failed, Heartbeat, Hello, Power, Progress
-from haulier.wire.to_compute import AskConsole, Command, Console, Directive, Owned, PrepResize, Welcome
+from haulier.wire.to_compute import AskConsole, Command, Console, Directive, Owned, PrepareInPlace, PrepResize, Welcome
 from haulier.wire.to_conductor import FailedAttempt, MigrateServer
 
 log = structlog.get_logger(__name__)
@@ -183,7 +183,7 @@ class Agent:
 
     async def _say_answer(self, command: Command, answer: Answer) -> None:
         """A failed preparation is not answered: the conductor is called back to move the server elsewhere."""
-        if isinstance(command.instruction, PrepResize) and isinstance(answer.outcome, Failed):
+        if isinstance(command.instruction, PrepResize | PrepareInPlace) and isinstance(answer.outcome, Failed):
             assert command.migration_id is not None
             failed = FailedAttempt(
                 command.attempt, command.generation, self.host, answer.outcome.reason, answer.outcome.elsewhere

@@ -4,10 +4,12 @@ A transition is a compare-and-swap on the migration's generation together with a
 server, the log, the outbox. An event that comes late, twice, or out of turn finds no row and changes nothing.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from haulier.conductor import faults
 from haulier.db.store import migrations
 from haulier.model.migration import Migration, State
 from haulier.wire.events import Failed
@@ -29,6 +31,23 @@ class Silence(StrEnum):
     OR_FENCE_DOES = "ask again, and wait; a fence counts as done"
 
 
+class Undo:
+    """What is done when the host answers *failed*, and where that may lead; called like the function it is made of."""
+
+    def __init__(self, function: "Callable[[Step, Any], State]", to: tuple[State, ...]) -> None:
+        self.to = to
+        self._function = function
+        functools.update_wrapper(self, function)
+
+    def __call__(self, step: "Step", failed: Any) -> State:
+        return self._function(step, failed)
+
+
+def leads_to(*states: State) -> "Callable[[Callable[[Step, Any], State]], Undo]":
+    """Says where a function of the `failed` column may lead; nothing means that the state stays."""
+    return lambda function: Undo(function, states)
+
+
 class Row(NamedTuple):
     """In `state`, on an event of type `on`, `do` it and go to one of `to`; `do` says which when there are several."""
 
@@ -36,7 +55,7 @@ class Row(NamedTuple):
     on: type
     do: "Callable[[Step, Any], State | None]"
     to: tuple[State, ...]
-    failed: "Callable[[Step, Failed], State] | None"
+    failed: Undo | None
     silent: Silence | None
 
 
@@ -91,3 +110,4 @@ def _fail(table: Table, step: "Step", failed: Failed, actor: str) -> bool:
 
 def _advance(step: "Step", migration: Migration, to: State, event: str, actor: str, detail: str | None = None) -> None:
     migrations.advance(step.tx, migration, to, event=event, actor=actor, detail=detail)
+    faults.of(step.settings.fail_at).on_transition(step.tx, to)

@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import Row
 
 from haulier.bus.interface import Bus
+from haulier.conductor import faults
 from haulier.config.conductor import ConductorSettings
 from haulier.db.engine import Database, Transaction
 from haulier.db.store import hosts, outbox
@@ -103,4 +104,5 @@ class Outbox:
 
     async def _send(self, row: Row[Any], incarnation: str) -> None:
         command = msgspec.structs.replace(codec.decode(row.body, Command), incarnation=incarnation)
-        await self._bus.tell(subjects.commands(HostName(row.host)), Directive(command=command))
+        for _ in range(faults.of(self._settings.fail_at).times_sent(command.step)):
+            await self._bus.tell(subjects.commands(HostName(row.host)), Directive(command=command))

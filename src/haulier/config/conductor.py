@@ -6,6 +6,8 @@ import msgspec
 class ConductorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_attempts: int = 3
     """How many targets one request may try, the first included (Nova's `[scheduler]max_attempts`)."""
+    allow_resize_to_same_host: bool = False
+    """Whether a resize may stay on its host (Nova's setting of this name). A plain migration never may."""
     down_after: float = 30.0
     """Seconds of silence after which a host's agent counts as down."""
     resend_after: float = 2.0
@@ -19,6 +21,8 @@ class ConductorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """How long a server must have been left alone before files of it can be orphans on a host."""
     power_off_grace: float = 60.0
     """How long a guest may take to power itself off before it is ended (Nova's `shutdown_timeout`)."""
+    fail_at: tuple[str, ...] = ()
+    """Failures to rehearse, see `model/rehearsal.py`; the names are the states of a move in small letters."""
     scheduler_timeout: float = 30.0
     question_timeout: float = 10.0
     sweep_every: float = 2.0

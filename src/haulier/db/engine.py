@@ -32,6 +32,8 @@ class Transaction:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self.afterwards: list[Callable[[], None]] = []
+        """Called in the writer's thread when this transaction is on the disk, before the caller is told."""
 
     @functools.cached_property
     def now(self) -> float:
@@ -48,16 +50,19 @@ class _Job:
         self.future: Future[Any] = Future()
         self.value: Any = None
         self.problem: BaseException | None = None
+        self.afterwards: list[Callable[[], None]] = []
 
     def run(self, connection: Connection) -> None:
         savepoint = connection.begin_nested()
+        transaction = Transaction(connection)
         try:
-            self.value = self.function(Transaction(connection))
+            self.value = self.function(transaction)
         except BaseException as problem:  # noqa: BLE001 - whatever it is, it is the caller's
             savepoint.rollback()
             self.problem = problem
         else:
             savepoint.commit()
+            self.afterwards = transaction.afterwards
 
     def resolve(self, problem: BaseException | None = None) -> None:
         problem = problem or self.problem
@@ -138,7 +143,7 @@ class Database:
             for job in jobs:
                 job.resolve(problem)
         else:
-            for notify in self.after_commit:
+            for notify in (*self.after_commit, *(then for job in jobs for then in job.afterwards)):
                 notify()
             for job in jobs:
                 job.resolve()
