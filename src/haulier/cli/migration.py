@@ -8,7 +8,7 @@ from haulier.cli import narrate, output
 from haulier.cli.cloud import Cloud, Found, pass_cloud
 from haulier.cli.follow import read
 from haulier.cli.output import format_option
-from haulier.cli.quantities import size
+from haulier.cli.quantities import duration, size
 
 
 @click.group()
@@ -81,6 +81,12 @@ def _pairs(one: Found) -> list[tuple[str, Any]]:
     sent = one["progress"]
     if sent["bytes_total"]:
         pairs.append(("disk sent", f"{size(sent['bytes_done'])} of {size(sent['bytes_total'])}"))
+    lasted = [f"{duration(each['seconds']):>8}  {each['from']}" for each in one["transitions"]]
+    if one.get("phase_seconds") is not None:
+        lasted.append(f"{duration(one['phase_seconds']):>8}  {one['state']}, so far")
+    pairs.append(("time spent in", "\n".join(lasted)))
+    if one.get("next"):
+        pairs.append(("comes next", one["next"]))
     if one["waiting_for"]:
         pairs.append(("at present", "\n".join(narrate.waited_for(one))))
     if one["reasons"]:

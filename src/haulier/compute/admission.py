@@ -10,7 +10,7 @@ import msgspec
 
 from haulier.compute.journal import Holds, ServerRecord
 from haulier.model.ids import HostName, Incarnation, ServerId
-from haulier.wire.to_compute import Command, Owned
+from haulier.wire.to_compute import Command, DropKept, Owned
 
 
 def why_stale(command: Command, host: HostName, incarnation: Incarnation, record: ServerRecord) -> str | None:
@@ -19,6 +19,8 @@ def why_stale(command: Command, host: HostName, incarnation: Incarnation, record
         return f"meant for host {command.host}, this is {host}"
     if command.incarnation != incarnation:
         return f"meant for incarnation {command.incarnation} of this agent, this is {incarnation}"
+    if isinstance(command.instruction, DropKept):
+        return None  # what it deletes is named after its own move, which is over: nothing newer can want it
     if command.owner_epoch < record.owner_epoch:
         return f"epoch {command.owner_epoch} is below {record.owner_epoch}, the highest heard for this server"
     if command.migration_id is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from haulier.errors import Refused
-from haulier.model.ids import ServerId
+from haulier.model.ids import MigrationId, ServerId
 from haulier.model.server import PowerState
 from haulier.wire.events import Inventory
 from haulier.wire.to_compute import GuestSpec, ImageRef
@@ -121,6 +121,40 @@ class Driver(Protocol):
 
     async def delete(self, server_id: ServerId) -> None:
         """Remove every file of the server; a crash in between leaves something that `open` finishes."""
+        ...
+
+    # -- a copy on the same host ---------------------------------------------------------------------------
+
+    async def copy_disk(self, server_id: ServerId, move: MigrationId, watcher: ProgressWatcher) -> Sent:
+        """A durable copy of the disk's own layer beside it, for that move; an earlier try is replaced."""
+        ...
+
+    async def digest_copy(self, server_id: ServerId, move: MigrationId) -> str:
+        """As `digest`, of the copy."""
+        ...
+
+    async def grow_copy(self, server_id: ServerId, move: MigrationId, size: int) -> None:
+        """As `grow_disk`, of the copy; durable when it returns."""
+        ...
+
+    async def use_copy(self, server_id: ServerId, move: MigrationId) -> None:
+        """The copy becomes the disk, and what was the disk is kept for that move, not to be written to."""
+        ...
+
+    async def has_kept(self, server_id: ServerId, move: MigrationId) -> bool:
+        """Whether a disk is kept for that move."""
+        ...
+
+    async def check_kept(self, server_id: ServerId, move: MigrationId) -> None:
+        """As `check_disk`, of what is kept."""
+        ...
+
+    async def use_kept(self, server_id: ServerId, move: MigrationId) -> None:
+        """What is kept becomes the disk again, the copy goes; nothing happens where neither is there."""
+        ...
+
+    async def drop_kept(self, server_id: ServerId, move: MigrationId) -> None:
+        """Delete what is kept, and the copy, of that move."""
         ...
 
     # -- moving a disk -------------------------------------------------------------------------------------

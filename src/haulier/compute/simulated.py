@@ -6,10 +6,10 @@ twice. A host keeps its disks and guests while agents come and go, and loses unf
 
 import asyncio
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from haulier.compute.driver import HAS_PROCESS, Export, HostTrouble, PowerWatcher, ProgressWatcher, Sent
-from haulier.model.ids import ServerId
+from haulier.model.ids import MigrationId, ServerId
 from haulier.model.resources import ResourceClass, Stock
 from haulier.model.server import PowerState
 from haulier.wire.events import Inventory
@@ -54,6 +54,8 @@ class SimulatedDriver:
     fails: dict[str, str] = field(default_factory=dict)
     free: int | None = None
     disks: dict[ServerId, SimulatedDisk] = field(default_factory=dict)
+    copies: dict[tuple[ServerId, MigrationId], SimulatedDisk] = field(default_factory=dict)
+    kept: dict[tuple[ServerId, MigrationId], SimulatedDisk] = field(default_factory=dict)
     guests: dict[ServerId, PowerState] = field(default_factory=dict)
     exported: dict[ServerId, str] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
@@ -143,13 +145,68 @@ class SimulatedDriver:
 
     async def digest(self, server_id: ServerId) -> str:
         await self._act("digest", server_id)
-        disk = self._disk(server_id)
+        return self._digest(self._disk(server_id))
+
+    @staticmethod
+    def _digest(disk: SimulatedDisk) -> str:
         return hashlib.sha256(f"{disk.size} ".encode() + disk.content.rstrip(b"\0")).hexdigest()
 
     async def delete(self, server_id: ServerId) -> None:
         await self._act("delete", server_id)
+        for layers in (self.copies, self.kept):
+            for key in [key for key in layers if key[0] == server_id]:
+                del layers[key]
         self.disks.pop(server_id, None)
         self.guests.pop(server_id, None)
+
+    # -- a copy on the same host ---------------------------------------------------------------------------
+
+    async def copy_disk(self, server_id: ServerId, move: MigrationId, watcher: ProgressWatcher) -> Sent:
+        await self._act("copy_disk", server_id)
+        disk = self._disk(server_id)
+        self.copies[server_id, move] = replace(disk, flushed=disk.content)
+        sent = Sent(len(disk.content), disk.size)
+        watcher(sent)
+        return sent
+
+    async def digest_copy(self, server_id: ServerId, move: MigrationId) -> str:
+        await self._act("digest_copy", server_id)
+        return self._digest(self._copy(server_id, move))
+
+    async def grow_copy(self, server_id: ServerId, move: MigrationId, size: int) -> None:
+        await self._act("grow_copy", server_id)
+        copy = self._copy(server_id, move)
+        copy.size = max(copy.size, size)
+
+    async def use_copy(self, server_id: ServerId, move: MigrationId) -> None:
+        await self._act("use_copy", server_id)
+        if (server_id, move) not in self.kept:
+            copy = self._copy(server_id, move)
+            self.kept[server_id, move] = self._disk(server_id)
+            self.disks[server_id] = copy
+            del self.copies[server_id, move]
+
+    async def has_kept(self, server_id: ServerId, move: MigrationId) -> bool:
+        return (server_id, move) in self.kept
+
+    async def check_kept(self, server_id: ServerId, move: MigrationId) -> None:
+        await self._act("check_kept", server_id)
+        kept = self.kept.get((server_id, move))
+        if kept is None or not kept.sound:
+            raise HostTrouble(f"the kept disk of server {server_id} is missing or damaged")
+
+    async def use_kept(self, server_id: ServerId, move: MigrationId) -> None:
+        await self._act("use_kept", server_id)
+        if (server_id, move) in self.kept:
+            if self.power_state(server_id) in HAS_PROCESS:
+                self.fleet.violations.append(f"{server_id} lost its disk on {self.host} while it ran")
+            self.disks[server_id] = self.kept.pop((server_id, move))
+        self.copies.pop((server_id, move), None)
+
+    async def drop_kept(self, server_id: ServerId, move: MigrationId) -> None:
+        await self._act("drop_kept", server_id)
+        self.kept.pop((server_id, move), None)
+        self.copies.pop((server_id, move), None)
 
     # -- moving a disk -------------------------------------------------------------------------------------
 
@@ -201,7 +258,7 @@ class SimulatedDriver:
         for name in self.exported.values():
             self.fleet.exports.pop(name, None)
         self.exported.clear()
-        for disk in self.disks.values():
+        for disk in (*self.disks.values(), *self.copies.values(), *self.kept.values()):
             disk.content = disk.flushed
 
     def _disk(self, server_id: ServerId) -> SimulatedDisk:
@@ -209,6 +266,12 @@ class SimulatedDriver:
         if disk is None:
             raise HostTrouble(f"there is no disk of server {server_id} on host {self.host}")
         return disk
+
+    def _copy(self, server_id: ServerId, move: MigrationId) -> SimulatedDisk:
+        copy = self.copies.get((server_id, move))
+        if copy is None:
+            raise HostTrouble(f"there is no copy of the disk of server {server_id} for move {move}")
+        return copy
 
     def _gone(self, server_id: ServerId) -> None:
         if self.fleet.running.get(server_id) == self.host:

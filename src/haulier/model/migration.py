@@ -66,6 +66,21 @@ STATUS = {
 """The words of the Compute API (`GET /os-migrations`), one per state."""
 
 
+NEXT = {
+    State.REQUESTED: State.PREPARING,
+    State.PREPARING: State.COPYING,
+    State.COPYING: State.RECEIVING,
+    State.RECEIVING: State.SWITCHED,
+    State.SWITCHED: State.AWAITS_CONFIRM,
+    State.ATTESTING: State.CONFIRMING,
+    State.CONFIRMING: State.CONFIRMED,
+    State.REVERT_CHECKING: State.REVERTING,
+    State.REVERTING: State.RETURNING,
+    State.RETURNING: State.REVERTED,
+}
+"""What comes next if all goes well; nothing where a user decides or the move has ended."""
+
+
 class Kind(StrEnum):
     """Nova's `migration_type`: the same move, with the old flavor or with a new one."""
 
@@ -120,6 +135,20 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def status(self) -> str:
         return STATUS[self.state]
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the present attempt is a resize on the host where the server is."""
+        return self.target == self.source
+
+    @property
+    def next_state(self) -> State | None:
+        """What comes next if all goes well; None where a user decides or the move has ended."""
+        if self.state == State.RESTORING:
+            return State.PREPARING if self.alternates else State.FAILED
+        if self.state == State.COPYING and self.in_place:
+            return State.SWITCHED
+        return NEXT.get(self.state)
 
     @property
     def is_live(self) -> bool:

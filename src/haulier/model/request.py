@@ -9,12 +9,20 @@ from haulier.model.ids import HostName, ProjectId, ServerId
 from haulier.model.resources import ResourceClass
 
 
+class Resident(msgspec.Struct, frozen=True):
+    """Where a server is, if it may stay there, and what it holds there already."""
+
+    host: HostName
+    holds: Mapping[ResourceClass, int]
+
+
 class RequestSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a server needs of a host. Kept with the server, except for what one request asked for (I5):
 
     `requested_destination` is set by the API from the request at hand and cleared by it when the request names
     no host, so that what was asked for one move never changes the next (scenarios A5, J4).
-    `zone` is what the server asked for at its creation, None for any.
+    `zone` is what the server asked for at its creation, None for any. `resident` is set by the conductor for the
+    question at hand, and only for a resize that may stay on its host (`allow_resize_to_same_host`).
     """
 
     server_id: ServerId
@@ -23,6 +31,7 @@ class RequestSpec(msgspec.Struct, frozen=True, kw_only=True):
     zone: str | None = None
     requested_destination: HostName | None = None
     ignore_hosts: tuple[HostName, ...] = ()
+    resident: Resident | None = None
 
 
 class Selection(msgspec.Struct, frozen=True):

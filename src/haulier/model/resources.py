@@ -14,6 +14,9 @@ class ResourceClass(StrEnum):
 
 UNITS = {ResourceClass.VCPU: "VCPU", ResourceClass.MEMORY_MB: "MiB of memory", ResourceClass.DISK_GB: "GiB of disk"}
 
+BOTH_COPIES = frozenset({ResourceClass.DISK_GB})
+"""Classes of which a copy takes as much as what is copied, whether it runs or not."""
+
 Amounts = Mapping[ResourceClass, int]
 """How much of each class; a class that is absent counts as none."""
 
@@ -51,6 +54,24 @@ def shortages(stock: Mapping[ResourceClass, Stock], used: Amounts, wanted: Amoun
         if amount > free:
             missing.append(Shortage(resource_class, amount, max(0, free)))
     return missing
+
+
+def less(amounts: Amounts, taken: Amounts) -> Amounts:
+    """`amounts` without `taken`; never below none."""
+    return {each: max(0, amount - taken.get(each, 0)) for each, amount in amounts.items()}
+
+
+def in_one_place(old: Amounts, new: Amounts) -> Amounts:
+    """What a server needs in all of a host on which it is resized, from the claim until confirm or revert (I2).
+
+    Only one of the two sizes runs, and a revert must always fit: the larger one of each class. Of what is in
+    BOTH_COPIES both are needed, since both are there.
+    """
+    wanted = {}
+    for each in ResourceClass:
+        pair = (old.get(each, 0), new.get(each, 0))
+        wanted[each] = sum(pair) if each in BOTH_COPIES else max(pair)
+    return {each: amount for each, amount in wanted.items() if amount}
 
 
 def describe(missing: list[Shortage]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from haulier.model.host import Candidate
 from haulier.model.request import RequestSpec, Rule
-from haulier.model.resources import describe, shortages
+from haulier.model.resources import describe, in_one_place, less, shortages
 
 Filter = Callable[[Candidate, RequestSpec], str | None]
 
@@ -41,8 +41,11 @@ def zone(candidate: Candidate, spec: RequestSpec) -> str | None:
 
 
 def room(candidate: Candidate, spec: RequestSpec) -> str | None:
-    missing = shortages(candidate.host.stock, candidate.used, spec.resources)
-    return describe(missing) or None
+    """Where the server is already, what it holds is let go for the new claim, not counted twice (scenario A24)."""
+    used, wanted, resident = candidate.used, spec.resources, spec.resident
+    if resident is not None and resident.host == candidate.host.name:
+        used, wanted = less(used, resident.holds), in_one_place(resident.holds, wanted)
+    return describe(shortages(candidate.host.stock, used, wanted)) or None
 
 
 FILTERS: dict[Rule, Filter] = {

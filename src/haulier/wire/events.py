@@ -62,6 +62,10 @@ class Restored(msgspec.Struct, frozen=True, tag=True):
     power_state: PowerState
 
 
+class Stopped(msgspec.Struct, frozen=True, tag=True):
+    """The guest's process is gone and a tombstone keeps it so; what it ran on is still there."""
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """The step did not succeed and its own effects are undone: the host is as it was before the command.
 
@@ -89,6 +93,7 @@ Outcome = (
     | Checked
     | Discarded
     | Restored
+    | Stopped
     | Failed
     | Stale
 )

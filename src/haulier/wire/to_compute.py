@@ -136,6 +136,58 @@ class RestoreGuest(msgspec.Struct, frozen=True, tag=True):
     start: bool | None
 
 
+class PrepareInPlace(msgspec.Struct, frozen=True, tag=True):
+    """Same-host resize: check that `guest`, the new size, can run here and that a copy of the disk finds room.
+
+    `disk_bytes` is the disk's present size. Nothing is touched. Answer: Checked; a failure is sent as PrepResize's is.
+    """
+
+    guest: GuestSpec
+    disk_bytes: int
+
+
+class CopyInPlace(msgspec.Struct, frozen=True, tag=True):
+    """Power off cleanly (plug after `grace` seconds), make a copy of the disk beside it, `root_bytes` large, and seal.
+
+    The copy is durable and was compared when this is answered; the disk itself is as it was. Answer: Sealed.
+    """
+
+    grace: float
+    root_bytes: int
+
+
+class FinishInPlace(msgspec.Struct, frozen=True, tag=True):
+    """The copy becomes the disk, what was the disk is kept for a revert; start the guest if `start`. Answer: Finished.
+
+    When it fails, the guest is stopped and a tombstone written before the answer goes out.
+    """
+
+    guest: GuestSpec
+    start: bool
+
+
+class CheckKept(msgspec.Struct, frozen=True, tag=True):
+    """Say that the kept disk and its base are there and sound. Answer: Checked."""
+
+
+class StopInPlace(msgspec.Struct, frozen=True, tag=True):
+    """Stop the guest at once and write a tombstone; nothing is deleted yet. Answer: Stopped."""
+
+
+class RestoreInPlace(msgspec.Struct, frozen=True, tag=True):
+    """The kept disk is the disk again and the copy goes; start the guest as RestoreGuest does. Answer: Restored.
+
+    Failed means: that is done, and the guest does not start. A host that can't do it does not answer.
+    """
+
+    guest: GuestSpec
+    start: bool | None
+
+
+class DropKept(msgspec.Struct, frozen=True, tag=True):
+    """The resize is confirmed: delete the kept disk. Answer: Discarded."""
+
+
 Instruction = (
     BuildGuest
     | StartGuest
@@ -151,6 +203,13 @@ Instruction = (
     | CheckDisk
     | DiscardGuest
     | RestoreGuest
+    | PrepareInPlace
+    | CopyInPlace
+    | FinishInPlace
+    | CheckKept
+    | StopInPlace
+    | RestoreInPlace
+    | DropKept
 )
 
 

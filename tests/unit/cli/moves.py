@@ -16,6 +16,7 @@ def move(*states: str, **values: Any) -> dict[str, Any]:
     path = ("REQUESTED", *states)
     transitions = [
         {
+            "seconds": 0.5,
             "generation": number,
             "at": at(number / 2),
             "from": path[number - 1],

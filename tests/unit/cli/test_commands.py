@@ -277,7 +277,7 @@ def test_migration_show_takes_a_number_or_a_server(api: FakeApi, run: Run) -> No
     has_server(api, move(*FORWARD, progress={"bytes_done": 1 << 20, "bytes_total": 1 << 20}))
     by_number = run("migration", "show", "7").stdout
     assert by_number == run("migration", "show", "srv").stdout
-    assert "disk sent  1.0 MiB of 1.0 MiB" in by_number
+    assert "disk sent      1.0 MiB of 1.0 MiB" in by_number
     assert "node2 is done" in by_number
 
 

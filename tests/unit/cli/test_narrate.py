@@ -11,6 +11,19 @@ def test_every_state_is_told() -> None:
     assert {state.value for state in FINAL} == narrate.ENDS
 
 
+def test_a_resize_in_place_tells_of_no_other_host() -> None:
+    here = {"target": "node1", "attempts": [{"number": 1, "host": "node1", "failed": None}]}
+    states = ("PREPARING", "COPYING", "SWITCHED", "AWAITS_CONFIRM")
+    told = [sentence for _, sentence in narrate.Story().news(move(*states, **here))]
+    assert told[1:3] == [
+        "node1 powers the guest off and copies its disk",
+        "the copy is the disk from here on; node1 starts the guest if it ran",
+    ]
+    assert narrate.outcome(move(*states, **here), "vm").startswith("server vm stays on node1 in its new size, its old")
+    for end, size in (("CONFIRMED", "new"), ("REVERTED", "old")):
+        assert narrate.outcome(move(*states, end, **here), "vm") == f"server vm on node1 has its {size} size"
+
+
 def test_each_event_is_told_once_and_in_order() -> None:
     story = narrate.Story()
     assert story.news(move()) == []

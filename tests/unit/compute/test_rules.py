@@ -102,20 +102,26 @@ def test_a_lost_journal_is_written_anew() -> None:
 # -- rehearsed failures ------------------------------------------------------------------------------------
 
 
-def test_a_rehearsal_is_over_after_its_times() -> None:
+async def test_a_rehearsal_is_over_after_its_times() -> None:
     faults = Faults("n3", ("prep_resize@n3:error:2", "finish_resize@n1:error"))
     for _ in range(2):
         with pytest.raises(HostTrouble, match=r"rehearsed failure at prep_resize \(fail_at\)"):
-            faults.check("prep_resize")
-    faults.check("prep_resize")
-    faults.check("finish_resize")
+            await faults.before("prep_resize")
+    await faults.before("prep_resize")
+    await faults.before("finish_resize")
 
 
-def test_a_rehearsal_without_times_goes_on() -> None:
+async def test_a_rehearsal_without_times_goes_on() -> None:
     faults = Faults("n3", ("receive_disk:error",))
     for _ in range(5):
         with pytest.raises(HostTrouble):
-            faults.check("receive_disk")
+            await faults.before("receive_disk")
+
+
+def test_an_answer_is_lost_or_doubled_as_often_as_it_is_to_be() -> None:
+    faults = Faults("n3", ("receive_disk:drop:1", "prep_resize:double:1"))
+    assert [faults.times_said("receive_disk") for _ in range(2)] == [0, 1]
+    assert [faults.times_said("prep_resize") for _ in range(2)] == [2, 1]
 
 
 @pytest.mark.parametrize("entry", ["prep_resize", "prep_resize:error:0", "@n1:error", "a:b", "prep_resize:error:x"])

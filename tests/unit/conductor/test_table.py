@@ -4,7 +4,7 @@ import pytest
 
 from haulier.conductor.cold_migration.table import COLD_MIGRATION
 from haulier.conductor.machine import Row, Table
-from haulier.model.migration import FINAL, STATUS, State
+from haulier.model.migration import FINAL, NEXT, STATUS, State
 
 WAITS_FOR_A_USER = {State.AWAITS_CONFIRM}
 
@@ -41,3 +41,8 @@ def test_two_rows_for_one_event_are_refused() -> None:
     row = next(iter(COLD_MIGRATION))
     with pytest.raises(ValueError, match="two rows"):
         Table((row, row))
+
+
+def test_what_comes_next_is_what_the_tables_say() -> None:
+    said = {row.state: row.to[0] for row in COLD_MIGRATION if row.silent is not None and row.state != State.RESTORING}
+    assert said == NEXT

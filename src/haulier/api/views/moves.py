@@ -16,10 +16,14 @@ from haulier.model.migration import Migration
 def full(tx: Transaction, migration_id: MigrationId) -> dict[str, Any]:
     """All that is kept of a move, who is waited for and since how many seconds, and every transition."""
     move = migrations.get(tx, migration_id)
+    log = migrations.log_of(tx, move.id)
+    entered = log[-1].at if log else move.created_at
     return {
         **_move(move),
         "waiting_for": [_waiting(row, tx.now) for row in outbox.waiting_for(tx, move.id)] if move.is_live else [],
-        "transitions": [_transition(row) for row in migrations.log_of(tx, move.id)],
+        "next": move.next_state,
+        "transitions": _transitions(move, log),
+        "phase_seconds": round(max(0.0, tx.now - entered.timestamp()), 3) if move.is_live else None,
     }
 
 
@@ -57,8 +61,15 @@ def _waiting(row: Row[Any], now: float) -> dict[str, Any]:
     return {"host": row.host, "step": row.step, "seconds": round(max(0.0, now - row.created_at.timestamp()), 3)}
 
 
-def _transition(row: Row[Any]) -> dict[str, Any]:
+def _transitions(move: Migration, log: list[Row[Any]]) -> list[dict[str, Any]]:
+    """Each with how many seconds the move had been in the state that it left."""
+    since = [move.created_at, *(row.at for row in log)]
+    return [_transition(row, (row.at - entered).total_seconds()) for row, entered in zip(log, since, strict=False)]
+
+
+def _transition(row: Row[Any], seconds: float) -> dict[str, Any]:
     return {
+        "seconds": round(seconds, 3),
         "generation": row.generation,
         "at": _utc(naive(row.at)),
         "from": row.from_state,

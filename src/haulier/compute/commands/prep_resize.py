@@ -21,7 +21,7 @@ async def run(context: Context, command: Command, order: PrepResize) -> Prepared
     await driver.close_export(server_id)
     await driver.delete(server_id)
     await driver.fetch_base(order.guest.image)
-    await _need_room(context, order.disk_bytes)
+    await need_room(context, order.disk_bytes)
     await driver.create_disk(server_id, order.guest.image, order.disk_bytes)
     export = await driver.open_export(server_id, _export_name(command))
     return Prepared(export.address, export.port, export.name)
@@ -46,7 +46,7 @@ def _refuse_an_owned_disk(context: Context, command: Command) -> None:
         raise HostTrouble(f"a guest of server {server_id} runs on host {host}")
 
 
-async def _need_room(context: Context, disk_bytes: int) -> None:
+async def need_room(context: Context, disk_bytes: int) -> None:
     """The layer that travels can grow to the disk's whole size, so that much must really be there."""
     free = await context.driver.free_bytes()
     if free < disk_bytes:

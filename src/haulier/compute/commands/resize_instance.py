@@ -16,7 +16,7 @@ async def run(context: Context, command: Command, order: ResizeInstance) -> Seal
     driver, server_id = context.driver, command.server_id
     if context.record(command).holds not in (Holds.OWNED, Holds.SEALED):
         raise HostTrouble(f"host {context.settings.host} has no disk of server {server_id}", elsewhere=False)
-    was_running = await _stop(context, command, order.grace)
+    was_running = await stop_for_move(context, command, order.grace)
     await driver.end_copy(server_id)
     await driver.make_durable(server_id)
     sent = await driver.send_disk(
@@ -27,7 +27,7 @@ async def run(context: Context, command: Command, order: ResizeInstance) -> Seal
     return Sealed(was_running, digest, sent.done, sent.total)
 
 
-async def _stop(context: Context, command: Command, grace: float) -> bool:
+async def stop_for_move(context: Context, command: Command, grace: float) -> bool:
     """Power the guest off; whether this host stopped it for this migration, in this or an earlier attempt.
 
     That is remembered before the button is pressed: a crash in between must not make a stopped guest of one that ran.

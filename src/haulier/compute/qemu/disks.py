@@ -1,5 +1,7 @@
 """The disks of servers: an overlay of its own for each, over a base that many share.
 
+A method that takes a `layer` works on the file of that name over the server's base; unless told, on the disk.
+
 QEMU's tools run as QEMU's user on anything that a guest or its QEMU may have written.
 """
 
@@ -16,7 +18,7 @@ from haulier.compute.qemu.child import Account
 from haulier.compute.qemu.digest import CantRead, Extent, Stopped, digest_of
 from haulier.compute.qemu.durable import make_durable, sync_folder
 from haulier.compute.qemu.layout import Layout
-from haulier.compute.qemu.nodes import IMAGE_OPTIONS, LAYER_OPTIONS
+from haulier.compute.qemu.nodes import image_options, layer_options
 from haulier.compute.qemu.tools import run_tool
 from haulier.model.ids import ServerId
 from haulier.wire.to_compute import ImageRef
@@ -32,9 +34,9 @@ class Disks:
         self._bases = bases
         self._account = account
 
-    def has(self, server_id: ServerId) -> bool:
+    def has(self, server_id: ServerId, layer: str = names.DISK) -> bool:
         folder = self._layout.folder(server_id)
-        return all(self._is_file(folder / name) for name in (names.DISK, names.BASE))
+        return all(self._is_file(folder / name) for name in (layer, names.BASE))
 
     async def create(self, server_id: ServerId, image: ImageRef, size: int) -> None:
         """An empty overlay. It gets its name last: a disk that is there is whole.
@@ -55,28 +57,28 @@ class Disks:
         self._layout.hand_over(draft)
         draft.rename(folder / names.DISK)
 
-    async def grow(self, server_id: ServerId, size: int) -> None:
-        if await self.size(server_id) < size:
-            await self._tool(server_id, "resize", "-q", "--image-opts", IMAGE_OPTIONS, str(size))
+    async def grow(self, server_id: ServerId, size: int, layer: str = names.DISK) -> None:
+        if await self.size(server_id, layer) < size:
+            await self._tool(server_id, "resize", "-q", "--image-opts", image_options(layer), str(size))
 
-    async def size(self, server_id: ServerId) -> int:
+    async def size(self, server_id: ServerId, layer: str = names.DISK) -> int:
         """The size that the guest sees, in bytes."""
-        said = await self._tool(server_id, "info", "--output=json", "--image-opts", LAYER_OPTIONS)
+        said = await self._tool(server_id, "info", "--output=json", "--image-opts", layer_options(layer))
         return msgspec.json.decode(said, type=_Size).virtual_size
 
-    async def check(self, server_id: ServerId) -> None:
+    async def check(self, server_id: ServerId, layer: str = names.DISK) -> None:
         """Raise HostTrouble unless the layer's structure is sound; leaked clusters waste space and harm nobody."""
-        if not self.has(server_id):
-            raise HostTrouble(f"the disk of server {server_id} or its base is missing")
-        await self._tool(server_id, "check", "-q", "--image-opts", IMAGE_OPTIONS, accept=(0, 3))
+        if not self.has(server_id, layer):
+            raise HostTrouble(f"{layer} of server {server_id} or its base is missing")
+        await self._tool(server_id, "check", "-q", "--image-opts", image_options(layer), accept=(0, 3))
 
-    async def digest(self, server_id: ServerId) -> str:
+    async def digest(self, server_id: ServerId, layer: str = names.DISK) -> str:
         """Cancelling ends the reading, too."""
-        size = await self.size(server_id)
-        said = await self._tool(server_id, "map", "--output=json", "--image-opts", IMAGE_OPTIONS)
+        size = await self.size(server_id, layer)
+        said = await self._tool(server_id, "map", "--output=json", "--image-opts", image_options(layer))
         extents = msgspec.json.decode(said, type=list[Extent])
         stop = threading.Event()
-        work = asyncio.create_task(asyncio.to_thread(self._digest, server_id, size, extents, stop))
+        work = asyncio.create_task(asyncio.to_thread(self._digest, server_id, layer, size, extents, stop))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -84,11 +86,11 @@ class Disks:
             await asyncio.gather(work, return_exceptions=True)
             raise
 
-    def _digest(self, server_id: ServerId, size: int, extents: list[Extent], stop: threading.Event) -> str:
+    def _digest(self, server_id: ServerId, layer: str, size: int, extents: list[Extent], stop: threading.Event) -> str:
         folder = self._layout.folder(server_id)
         files: list[int] = []
         try:
-            for name in (names.DISK, names.BASE):
+            for name in (layer, names.BASE):
                 files.append(os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))  # noqa: PERF401
             return digest_of(size, extents, files, stop)
         except (CantRead, Stopped) as error:

@@ -13,12 +13,13 @@ from haulier.compute.qemu import console, export, mirror, process
 from haulier.compute.qemu.bases import Bases
 from haulier.compute.qemu.child import account_for, find
 from haulier.compute.qemu.disks import Disks
-from haulier.compute.qemu.layout import Layout
+from haulier.compute.qemu.layers import Layers
+from haulier.compute.qemu.layout import COPY, KEPT, Layout
 from haulier.compute.qemu.machine import Machine
 from haulier.compute.qemu.storage_daemon import kill_leftover
 from haulier.compute.qemu.tools import run_tool
 from haulier.config.compute import ComputeSettings
-from haulier.model.ids import ServerId
+from haulier.model.ids import MigrationId, ServerId
 from haulier.model.server import PowerState
 from haulier.wire.events import Inventory
 from haulier.wire.to_compute import GuestSpec, ImageRef
@@ -38,6 +39,7 @@ class QemuDriver:
         self._layout = Layout(settings.state_dir, self._account)
         self._bases = Bases(self._layout.bases, Path(settings.images_dir))
         self._disks = Disks(self._layout, self._bases, self._account)
+        self._layers = Layers(self._layout)
         self._accelerator = process.choose_accelerator(settings.accelerator)
         self._machines: dict[ServerId, Machine] = {}
         self._machine_types: frozenset[str] = frozenset()
@@ -169,6 +171,33 @@ class QemuDriver:
     async def delete(self, server_id: ServerId) -> None:
         await asyncio.to_thread(self._layout.remove, server_id)
         self._machines.pop(server_id, None)
+
+    # -- a copy on the same host ---------------------------------------------------------------------------
+
+    async def copy_disk(self, server_id: ServerId, move: MigrationId, watcher: ProgressWatcher) -> Sent:
+        return await self._layers.copy(server_id, move, watcher)
+
+    async def digest_copy(self, server_id: ServerId, move: MigrationId) -> str:
+        return await self._disks.digest(server_id, COPY.format(move))
+
+    async def grow_copy(self, server_id: ServerId, move: MigrationId, size: int) -> None:
+        await self._disks.grow(server_id, size, COPY.format(move))
+        await asyncio.to_thread(self._layers.make_copy_durable, server_id, move)
+
+    async def use_copy(self, server_id: ServerId, move: MigrationId) -> None:
+        await asyncio.to_thread(self._layers.use_copy, server_id, move)
+
+    async def has_kept(self, server_id: ServerId, move: MigrationId) -> bool:
+        return self._layers.has_kept(server_id, move)
+
+    async def check_kept(self, server_id: ServerId, move: MigrationId) -> None:
+        await self._disks.check(server_id, KEPT.format(move))
+
+    async def use_kept(self, server_id: ServerId, move: MigrationId) -> None:
+        await asyncio.to_thread(self._layers.use_kept, server_id, move)
+
+    async def drop_kept(self, server_id: ServerId, move: MigrationId) -> None:
+        await asyncio.to_thread(self._layers.drop_kept, server_id, move)
 
     # -- moving a disk -------------------------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
     <state_dir>/base/<sha256>.raw            a base image, read only, hard-linked into each server that rests on it
     <state_dir>/servers/<id>/disk.qcow2      the server's own layer, QEMU's
+    <state_dir>/servers/<id>/copy.<n>.qcow2  a copy of that layer, being made for a resize on this host (migration n)
+    <state_dir>/servers/<id>/kept.<n>.qcow2  the layer as it was before that resize, until confirm or revert
     <state_dir>/servers/<id>/base.raw        the base, under the name that the layer knows it by
     <state_dir>/servers/<id>/run/            sockets and console, the one folder that QEMU may write in
     <state_dir>/servers/<id>/console.before  the older part of a long console
@@ -22,6 +24,8 @@ from haulier.compute.qemu.durable import sync_folder
 from haulier.model.ids import ServerId
 
 DISK = "disk.qcow2"
+COPY = "copy.{}.qcow2"
+KEPT = "kept.{}.qcow2"
 BASE = "base.raw"
 RUN = "run"
 CONSOLE = "run/console.log"
@@ -70,6 +74,13 @@ class Layout:
         path.chmod(0o600)
         if self._account is not None:
             os.chown(path, self._account.uid, self._account.gid)
+
+    def lay_by(self, path: Path) -> None:
+        """Let QEMU's user read a file, and nobody write to it."""
+        path.chmod(0o400)
+        if self._account is not None:
+            os.chown(path, 0, self._account.gid)
+            path.chmod(0o440)
 
     def remove(self, server_id: ServerId) -> None:
         """Delete a server's folder. The rename comes first: half a folder is never taken for a server's."""

@@ -12,13 +12,20 @@ from haulier.compute.qemu.layout import BASE, DISK
 TOP = "disk"
 """The node that a guest or an export uses."""
 
-LAYER_OPTIONS = f"driver=qcow2,file.driver=file,file.filename={DISK}"
-"""For `qemu-img info`, which looks at one layer and refuses to be told of another."""
 
-IMAGE_OPTIONS = (
-    f"{LAYER_OPTIONS},backing.driver=raw,backing.read-only=on,backing.file.driver=file,backing.file.filename={BASE}"
-)
-"""The whole disk, for the rest of qemu-img."""
+def layer_options(layer: str = DISK) -> str:
+    """For `qemu-img info`, which looks at one layer and refuses to be told of another."""
+    return f"driver=qcow2,file.driver=file,file.filename={layer}"
+
+
+def image_options(layer: str = DISK) -> str:
+    """A layer with its base, for the rest of qemu-img."""
+    base = f"backing.driver=raw,backing.read-only=on,backing.file.driver=file,backing.file.filename={BASE}"
+    return f"{layer_options(layer)},{base}"
+
+
+IMAGE_OPTIONS = image_options()
+"""The disk that the guest runs on."""
 
 
 def disk_nodes(read_only: bool) -> list[dict[str, Any]]:

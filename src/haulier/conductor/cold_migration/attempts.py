@@ -8,7 +8,7 @@ from haulier.errors import ClaimRefused, HostNotFound, NoValidHost, StepFailed
 from haulier.model.ids import HostName
 from haulier.model.migration import Attempt, State
 from haulier.model.server import TaskState
-from haulier.wire.to_compute import PrepResize
+from haulier.wire.to_compute import PrepareInPlace, PrepResize
 
 MOST_NAMED = 20
 """How many refused hosts a reason names."""
@@ -38,8 +38,12 @@ def _claim(step: Step, host: HostName) -> str | None:
     down = found.why_down(step.settings.down_after)
     if down is not None:
         return f"{host}: {down}"
+    amounts = step.migration.new_flavor.claims()
     try:
-        claims.make(step.tx, host, step.server.id, step.migration.new_flavor.claims(), cause="move")
+        if host == step.migration.source:
+            claims.make_in_place(step.tx, host, step.server.id, amounts, cause="move", migration_id=step.migration.id)
+            return None
+        claims.make(step.tx, host, step.server.id, amounts, cause="move")
     except (ClaimRefused, HostNotFound) as refused:
         return f"{host}: {refused}"
     held = {"held_by": claims.BY_SERVER, "to": step.migration.id}
@@ -66,12 +70,15 @@ def _prepare(
         digest=None,
     )
     step.set_server(task_state=TaskState.RESIZE_PREP)
-    instruction = PrepResize(
-        guest=step.guest(step.migration.new_flavor),
-        source=step.migration.source,
-        disk_bytes=step.guest(step.migration.old_flavor).root_bytes,
-    )
-    step.tell(host, "prep_resize", instruction, attempt=number)
+    step.tell(host, "prep_resize", _preparation(step, host), attempt=number)
+
+
+def _preparation(step: Step, host: HostName) -> PrepResize | PrepareInPlace:
+    source, guest = step.migration.source, step.guest(step.migration.new_flavor)
+    disk_bytes = step.guest(step.migration.old_flavor).root_bytes
+    if host == source:
+        return PrepareInPlace(guest, disk_bytes)
+    return PrepResize(guest=guest, source=source, disk_bytes=disk_bytes)
 
 
 def give_up(step: Step, reasons: Sequence[str]) -> State:

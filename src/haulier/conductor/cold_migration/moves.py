@@ -6,15 +6,15 @@ from haulier.bus.interface import Bus
 from haulier.conductor import commands
 from haulier.conductor.cold_migration.step import DISCARD, Step
 from haulier.conductor.cold_migration.steps import Chosen, ConfirmAsked, RevertAsked
-from haulier.conductor.cold_migration.table import COLD_MIGRATION
+from haulier.conductor.cold_migration.table import table_of
 from haulier.conductor.machine import Silence, fire
 from haulier.conductor.scheduling import ask_scheduler
 from haulier.config.conductor import ConductorSettings
 from haulier.db.engine import Database, Transaction
-from haulier.db.store import actions, migrations, outbox, servers
+from haulier.db.store import actions, claims, migrations, outbox, servers
 from haulier.model.ids import HostName, MigrationId
-from haulier.model.migration import Migration, State
-from haulier.model.request import SKIPPED_BY_FORCE, RequestSpec
+from haulier.model.migration import Kind, Migration, State
+from haulier.model.request import SKIPPED_BY_FORCE, RequestSpec, Resident
 from haulier.wire import codec
 from haulier.wire.events import Answer, Discarded, Failed, Outcome, Stale
 from haulier.wire.to_compute import Command
@@ -56,11 +56,17 @@ class Moves:
         answer = await ask_scheduler(self._bus, spec, self._settings)
         return Chosen(tuple(selection.host for selection in answer.selections), answer.refusals, ())
 
-    @staticmethod
-    def _spec(tx: Transaction, migration: Migration) -> RequestSpec:
-        """What the server needs in its new size, anywhere but where it is."""
-        spec = servers.request_spec(tx, migration.server_id)
-        return msgspec.structs.replace(spec, resources=migration.new_flavor.claims(), ignore_hosts=(migration.source,))
+    def _spec(self, tx: Transaction, migration: Migration) -> RequestSpec:
+        """What the server needs in its new size, anywhere but where it is; there too if it is a resize that may stay.
+
+        A plain migration never may: the setting is about resizes only (scenario A22).
+        """
+        source, resources = migration.source, migration.new_flavor.claims()
+        spec = msgspec.structs.replace(servers.request_spec(tx, migration.server_id), resources=resources)
+        if self._settings.allow_resize_to_same_host and migration.kind is Kind.RESIZE:
+            resident = Resident(source, claims.held(tx, source, migration.server_id))
+            return msgspec.structs.replace(spec, resident=resident)
+        return msgspec.structs.replace(spec, ignore_hosts=(source,))
 
     def _chosen(self, tx: Transaction, request: MigrateServer, row_id: str, chosen: Chosen) -> None:
         if outbox.take(tx, row_id) is None:
@@ -70,7 +76,7 @@ class Moves:
             return
         actions.begin_event(tx, migration.server_id, request.request_id, EVENT)
         step = self._step(tx, migration, request.request_id)
-        fire(COLD_MIGRATION, step, chosen, "conductor")
+        fire(table_of(migration), step, chosen, "conductor")
         after = migrations.get(tx, migration.id)
         problem = "; ".join(after.reasons) if after.state == State.FAILED else None
         actions.end_event(tx, migration.server_id, request.request_id, EVENT, problem)
@@ -92,7 +98,7 @@ class Moves:
         outcome = Failed(failed.reason, failed.elsewhere)
         command = commands.answered(tx, row_id, outcome) if row_id is not None else None
         step = self._step(tx, migration, command.request_id if command else migration.request_id, command)
-        fire(COLD_MIGRATION, step, outcome, failed.host)
+        fire(table_of(migration), step, outcome, failed.host)
 
     async def give_up_silent_target(self, migration: Migration) -> None:
         """A target that has said nothing to prep_resize: take the next one, and tell it to forget the matter."""
@@ -108,7 +114,7 @@ class Moves:
         command = commands.answered(tx, row_id, outcome) if row_id is not None else None
         step = self._step(tx, migration, migration.request_id, command)
         step.discard_target()
-        fire(COLD_MIGRATION, step, outcome, "conductor")
+        fire(table_of(migration), step, outcome, "conductor")
 
     async def go_on_without(self, host: HostName, migration_id: MigrationId) -> None:
         """A host that is waited for is fenced: the move goes on as the table says, or waits where it needs the disk."""
@@ -116,7 +122,7 @@ class Moves:
 
     def _fenced(self, tx: Transaction, host: HostName, migration_id: MigrationId) -> None:
         migration = migrations.get(tx, migration_id)
-        row = COLD_MIGRATION.waiting_in(migration.state)
+        row = table_of(migration).waiting_in(migration.state)
         if row is None or row.silent not in GOES_ON:
             return
         for command in outbox.commands_to(tx, migration.id, host):
@@ -126,7 +132,7 @@ class Moves:
             outcome = Discarded() if row.silent == Silence.OR_FENCE_DOES else Failed(f"{host} was fenced")
             commands.answered(tx, waited_for.id, outcome)
             step = self._step(tx, migration, waited_for.request_id, waited_for)
-            fire(COLD_MIGRATION, step, outcome, "operator")
+            fire(table_of(migration), step, outcome, "operator")
             step.discard_when_back(host)
             return
 
@@ -145,8 +151,8 @@ class Moves:
         row_id: str,
         event: ConfirmAsked | RevertAsked,
     ) -> None:
-        row = COLD_MIGRATION.on(State.AWAITS_CONFIRM, event)
         migration = migrations.get(tx, request.migration_id)
+        row = table_of(migration).on(State.AWAITS_CONFIRM, event)
         if outbox.take(tx, row_id) is None or row is None:
             return
         if (migration.state, migration.generation) == (row.to[0], request.generation):
@@ -156,11 +162,16 @@ class Moves:
     def answer(self, tx: Transaction, command: Command, answer: Answer) -> None:
         """A host's answer to a step of a move; the command has just been taken out of the outbox."""
         assert command.migration_id is not None
+        if command.step == DISCARD:
+            # Nobody waits for it: its answer is no event of the move, even if it comes in the same generation.
+            if isinstance(answer.outcome, Failed):
+                commands.again(tx, command, self._settings.retry_after)
+            return
         migration = migrations.get(tx, command.migration_id)
         if migration.generation != command.generation:
             return
         outcome = _meaning(migration, answer.outcome)
-        fire(COLD_MIGRATION, self._step(tx, migration, command.request_id, command), outcome, command.host)
+        fire(table_of(migration), self._step(tx, migration, command.request_id, command), outcome, command.host)
 
     def _step(
         self,

@@ -65,6 +65,8 @@ class Step:
         after: float = 0.0,
     ) -> None:
         """Decide that `host` does something next, at the server's present epoch unless another is given."""
+        discards_owner = self.migration.in_place and isinstance(instruction, DiscardGuest)
+        assert not discards_owner, f"{step} would delete the server itself on {host}"
         commands.tell(
             self.tx,
             host,

@@ -49,6 +49,7 @@ def claim_target(step: Step, chosen: Chosen) -> State:
 
 
 def tell_source_to_send(step: Step, prepared: Prepared) -> None:
+    """The target is ready: the source powers the guest off, sends its disk and seals it."""
     step.set_server(task_state=TaskState.RESIZE_MIGRATING)
     instruction = ResizeInstance(
         address=prepared.address,
@@ -61,6 +62,7 @@ def tell_source_to_send(step: Step, prepared: Prepared) -> None:
 
 
 def tell_target_to_keep(step: Step, sealed: Sealed) -> None:
+    """The source's guest is off for good, and its digest known: the target makes what it has durable and compares."""
     step.keep(
         was_running=sealed.was_running,
         digest=sealed.digest,
@@ -105,6 +107,12 @@ def ask_target_for_its_word(step: Step, _asked: ConfirmAsked) -> None:
 
 def release_source(step: Step, _attested: Attested) -> None:
     """The server is what it was again; what the source's copy takes of the disk stays claimed until it is deleted."""
+    free_server(step)
+    step.tell(step.migration.source, "confirm_resize", DiscardGuest(end_running=False))
+
+
+def free_server(step: Step) -> None:
+    """The confirm is certain: anything may be done to the server again, and only the old copy's disk stays claimed."""
     claims.release(
         step.tx,
         step.server.id,
@@ -113,10 +121,10 @@ def release_source(step: Step, _attested: Attested) -> None:
         only=[ResourceClass.VCPU, ResourceClass.MEMORY_MB],
     )
     step.set_server(vm_state=resting_state(step.server.power_state), task_state=None)
-    step.tell(step.migration.source, "confirm_resize", DiscardGuest(end_running=False))
 
 
 def close_confirmed(step: Step, _discarded: Discarded) -> None:
+    """The source has deleted its copy: the last of its claim goes."""
     claims.release(step.tx, step.server.id, host=step.migration.source, held_by=step.migration.id)
     actions.finish(step.tx, step.server.id, step.request_id)
 
@@ -142,6 +150,7 @@ def hand_back_ownership(step: Step, _discarded: Discarded) -> None:
 
 
 def close_reverted(step: Step, restored: Restored) -> None:
+    """The server is what it was before the move."""
     step.set_server(
         vm_state=resting_state(restored.power_state), task_state=None, power_state=restored.power_state, progress=0
     )

@@ -5,13 +5,15 @@ the host that was asked answers that it could not, and has undone its own part; 
 *silent*: the host does not answer at all, so nothing may be concluded; the command is sent again, and only a question
 that has no effect (prep_resize) may be given up for another host. Beyond that only an operator's word helps, a fence;
 the column says what it counts as: as failed, as done, or as nothing where the host's disk is needed.
+
+A resize may also stay on its host. Then the states are the same and the steps are others, so it is a table of its own.
 """
 
-from haulier.conductor.cold_migration import steps, undo
+from haulier.conductor.cold_migration import in_place, steps, undo
 from haulier.conductor.cold_migration.steps import Chosen, ConfirmAsked, RevertAsked
 from haulier.conductor.machine import Row, Silence, Table
-from haulier.model.migration import State
-from haulier.wire.events import Attested, Checked, Discarded, Finished, Prepared, Received, Restored, Sealed
+from haulier.model.migration import Migration, State
+from haulier.wire.events import Attested, Checked, Discarded, Finished, Prepared, Received, Restored, Sealed, Stopped
 
 S = State
 ASK_AGAIN, ASK_THEN_NEXT = Silence.ASK_AGAIN, Silence.ASK_THEN_NEXT
@@ -45,4 +47,31 @@ COLD_MIGRATION = Table((
     Row(S.RESTORING,       Restored,     steps.try_elsewhere,             (S.PREPARING, S.FAILED),        undo.end_stopped,          ASK_AGAIN),
     #   The source's guest runs again before another target is asked.
 ))
+
+IN_PLACE = Table((
+    #   in state           on event      do                               go to                           failed                         silent
+    Row(S.PREPARING,       Checked,      in_place.tell_to_copy,           (S.COPYING,),                   in_place.next_alternate,       ASK_AGAIN),
+    #   Begins where claim_target or try_elsewhere has chosen the host on which the server is. No other could help
+    #   while it is silent: it has the disk.
+    Row(S.COPYING,         Sealed,       in_place.hand_over_to_copy,      (S.SWITCHED,),                  in_place.restore,              ASK_AGAIN),
+    #   The switch. Guest off, copy durable and compared: from here on the copy is the disk, and undo is a second switch.
+    Row(S.SWITCHED,        Finished,     steps.open_window,               (S.AWAITS_CONFIRM,),            in_place.switch_back,          ASK_AGAIN),
+
+    Row(S.AWAITS_CONFIRM,  ConfirmAsked, steps.ask_target_for_its_word,   (S.ATTESTING,),                 None,                          None),
+    Row(S.ATTESTING,       Attested,     in_place.tell_to_drop_kept,      (S.CONFIRMING,),                undo.reopen_window,            FENCE_FAILS),
+    Row(S.CONFIRMING,      Discarded,    steps.close_confirmed,           (S.CONFIRMED,),                 undo.keep_asking,              ASK_AGAIN),
+
+    Row(S.AWAITS_CONFIRM,  RevertAsked,  in_place.ask_for_kept,           (S.REVERT_CHECKING,),           None,                          None),
+    Row(S.REVERT_CHECKING, Checked,      in_place.tell_to_stop,           (S.REVERTING,),                 undo.reopen_window,            FENCE_FAILS),
+    Row(S.REVERTING,       Stopped,      in_place.hand_back_to_kept,      (S.RETURNING,),                 undo.keep_asking,              ASK_AGAIN),
+    #   Stopped and tombstoned, then the second switch, then the kept disk takes the copy's place.
+    Row(S.RETURNING,       Restored,     in_place.close_reverted,         (S.REVERTED,),                  in_place.end_reverted_stopped, ASK_AGAIN),
+
+    Row(S.RESTORING,       Restored,     in_place.try_elsewhere,          (S.PREPARING, S.FAILED),        in_place.end_stopped,          ASK_AGAIN),
+))
 # fmt: on
+
+
+def table_of(migration: Migration) -> Table:
+    """The table that the present attempt goes by."""
+    return IN_PLACE if migration.in_place else COLD_MIGRATION

@@ -6,6 +6,7 @@ An agent that answers failed has undone its own part already; what is undone her
 from haulier.conductor import commands
 from haulier.conductor.cold_migration import attempts
 from haulier.conductor.cold_migration.step import Step
+from haulier.conductor.machine import leads_to
 from haulier.db.store import actions, migrations, servers
 from haulier.model.migration import State
 from haulier.model.server import PowerState, VmState
@@ -13,6 +14,7 @@ from haulier.wire.events import Failed
 from haulier.wire.to_compute import RestoreGuest
 
 
+@leads_to(State.PREPARING, State.FAILED)
 def next_alternate(step: Step, failed: Failed) -> State:
     """prep_resize failed: nothing was touched on the source, so the next host is asked at once.
 
@@ -24,6 +26,7 @@ def next_alternate(step: Step, failed: Failed) -> State:
     return attempts.claim_next(step, others, reasons)
 
 
+@leads_to(State.RESTORING)
 def restore_source(step: Step, failed: Failed | str) -> State:
     """The copy failed, before the switch: the target drops what it has, the source starts the guest if it ran.
 
@@ -36,6 +39,7 @@ def restore_source(step: Step, failed: Failed | str) -> State:
     return State.RESTORING
 
 
+@leads_to(State.RESTORING)
 def switch_back(step: Step, failed: Failed) -> State:
     """The target could not run the server, after the switch: it has stopped it and written its tombstone.
 
@@ -57,6 +61,7 @@ def _leave_target(step: Step, reason: str, *, may_go_on: bool, owner_epoch: int 
     step.discard_target(owner_epoch)
 
 
+@leads_to(State.FAILED)
 def end_stopped(step: Step, failed: Failed) -> State:
     """The source could not start the guest again: the move ends, and the server is shown as what it is, off."""
     reasons = (*step.migration.reasons, attempts.tell_why(step, failed.reason))
@@ -64,6 +69,7 @@ def end_stopped(step: Step, failed: Failed) -> State:
     return attempts.give_up(step, reasons)
 
 
+@leads_to(State.REVERTED)
 def end_reverted_stopped(step: Step, failed: Failed) -> State:
     """Reverted, but the guest does not start: the server is the source's, off, and the reason is kept."""
     step.keep(reasons=(*step.migration.reasons, attempts.tell_why(step, failed.reason)))
@@ -73,6 +79,7 @@ def end_reverted_stopped(step: Step, failed: Failed) -> State:
     return State.REVERTED
 
 
+@leads_to(State.AWAITS_CONFIRM)
 def reopen_window(step: Step, failed: Failed) -> State:
     """Confirm or revert found something wrong before anything was touched: the window is open as before."""
     step.keep(reasons=(*step.migration.reasons, attempts.tell_why(step, failed.reason)))
@@ -81,6 +88,7 @@ def reopen_window(step: Step, failed: Failed) -> State:
     return State.AWAITS_CONFIRM
 
 
+@leads_to()
 def keep_asking(step: Step, failed: Failed) -> State:
     """This must succeed in the end: the same thing is asked again, after a while."""
     assert step.answered is not None

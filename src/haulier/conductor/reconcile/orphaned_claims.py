@@ -10,7 +10,7 @@ from haulier.db.engine import Database, Transaction
 from haulier.db.store import claims, migrations, outbox, servers
 from haulier.errors import MigrationNotFound
 from haulier.model.ids import HostName, ServerId
-from haulier.model.server import VmState
+from haulier.model.server import TaskState, VmState
 
 log = structlog.get_logger()
 
@@ -38,6 +38,8 @@ def _stands(tx: Transaction, row: Row[tuple[str, str, int, str]]) -> bool:
     server = servers.find(tx, row.server_id)
     if server is None:
         return False
+    if server.task_state == TaskState.DELETING:
+        return True  # the deletion goes by its claims to find whom to tell, and releases each with the host's answer
     if server.vm_state == VmState.DELETED or server.host is None:
         return bool(outbox.waiting_on_server(tx, server.id)) or server.task_state is not None
     if row.migration_id:

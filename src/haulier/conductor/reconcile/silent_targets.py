@@ -24,6 +24,7 @@ class SilentTargets:
 
     def _overdue(self, tx: Transaction) -> list[Migration]:
         states = [row.state for row in COLD_MIGRATION if row.silent == Silence.ASK_THEN_NEXT]
-        waiting = [migration for state in states for migration in migrations.waiting(tx, state)]
+        found = [migration for state in states for migration in migrations.waiting(tx, state)]
+        waiting = [migration for migration in found if not migration.in_place]  # its host has the disk: no other helps
         oldest = tx.now - self._settings.prepare_timeout
         return [migration for migration in waiting if migration.updated_at.timestamp() < oldest]

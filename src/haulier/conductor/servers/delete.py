@@ -37,6 +37,7 @@ class Deletions:
         server = servers.get(tx, request.server_id)
         holders = _holders(tx, server)
         outbox.drop_for_server(tx, server.id)
+        actions.supersede(tx, server.id, request.request_id, "the server was deleted")
         _close_confirming(tx, server.id)
         for host in sorted(holders):
             commands.tell(

@@ -61,6 +61,24 @@ def end_event(tx: Transaction, server_id: ServerId, request_id: str, event: str,
     tx.execute(update(action_events).where(same).values(finished_at=tx.now, **result))
 
 
+def supersede(tx: Transaction, server_id: ServerId, by: str, problem: str) -> None:
+    """The request `by` ends every other one that is still open, with its steps; `problem` says so in each of them."""
+    for request_id in _open_requests(tx, server_id):
+        if request_id != by:
+            finish(tx, server_id, request_id, problem)
+    left = (
+        (action_events.c.server_id == server_id)
+        & (action_events.c.request_id != by)
+        & action_events.c.finished_at.is_(None)
+    )
+    tx.execute(update(action_events).where(left).values(finished_at=tx.now, result="Error", details=problem))
+
+
+def _open_requests(tx: Transaction, server_id: ServerId) -> list[str]:
+    same = (actions.c.server_id == server_id) & actions.c.finished_at.is_(None)
+    return list(tx.execute(select(actions.c.request_id).where(same)).scalars())
+
+
 def of_server(tx: Transaction, server_id: ServerId) -> list[Row[Any]]:
     """The actions of a server, newest first."""
     chosen = select(actions).where(actions.c.server_id == server_id)

@@ -2,9 +2,12 @@
 
 A claim is held by a server (`migration_id` 0) or by a migration on the server's behalf. Making one looks at the
 room in the same transaction, with the host's row locked, so that two conductors can't over-commit a host.
+
+A resize on one host has both holders there. The server holds what its new flavor takes, the migration only what the
+old one takes beyond that, and the whole of each class in which both copies count: the sum is exactly what I2 says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select, update
@@ -13,7 +16,7 @@ from haulier.db.engine import Transaction
 from haulier.db.schema import claims, hosts
 from haulier.errors import ClaimRefused, HostNotFound
 from haulier.model.ids import HostName, MigrationId, ServerId
-from haulier.model.resources import Amounts, ResourceClass, describe, shortages
+from haulier.model.resources import Amounts, ResourceClass, Stock, describe, in_one_place, less, shortages
 
 BY_SERVER = 0
 
@@ -33,13 +36,60 @@ def make(
         ClaimRefused: some class has not; the text has the numbers. Nothing was written.
         HostNotFound: there is no such host.
     """
-    locked = update(hosts).where(hosts.c.name == host).values(name=host)  # on PostgreSQL this holds the row
-    if tx.execute(locked).rowcount != 1:
-        raise HostNotFound(host)
-    stock = tx.execute(select(hosts.c.stock).where(hosts.c.name == host)).scalar_one()
-    missing = shortages(stock, used(tx, host), amounts)
+    missing = shortages(_lock(tx, host), used(tx, host), amounts)
     if missing:
         raise ClaimRefused(host, describe(missing))
+    _insert(tx, host, server_id, migration_id, amounts, cause)
+
+
+def make_in_place(
+    tx: Transaction, host: HostName, server_id: ServerId, amounts: Amounts, *, cause: str, migration_id: MigrationId
+) -> None:
+    """Claim `amounts` for a server on the host that it is resized on; what it holds there already is let go for it.
+
+    So a host that is full is not refused when the new size fits once the old one is released (scenario A24).
+
+    Raises:
+        ClaimRefused: some class has no room; the text has the numbers. Nothing was written.
+        HostNotFound: there is no such host.
+    """
+    stock = _lock(tx, host)
+    old = held(tx, host, server_id, (BY_SERVER, migration_id))
+    wanted = in_one_place(old, amounts)
+    missing = shortages(stock, less(used(tx, host), old), wanted)
+    if missing:
+        raise ClaimRefused(host, describe(missing))
+    set_held(tx, host, server_id, less(wanted, amounts), held_by=migration_id, cause=f"{cause}, source")
+    set_held(tx, host, server_id, amounts, held_by=BY_SERVER, cause=cause)
+
+
+def held(tx: Transaction, host: HostName, server_id: ServerId, holders: Sequence[int] = (BY_SERVER,)) -> Amounts:
+    """What these holders hold together for a server on a host."""
+    same = (claims.c.host == host) & (claims.c.server_id == server_id) & claims.c.migration_id.in_(holders)
+    total = func.sum(claims.c.amount).label("total")
+    chosen = select(claims.c.resource_class, total).where(same).group_by(claims.c.resource_class)
+    return {ResourceClass(row.resource_class): int(row.total) for row in tx.execute(chosen)}
+
+
+def set_held(
+    tx: Transaction, host: HostName, server_id: ServerId, amounts: Amounts, *, held_by: int, cause: str
+) -> None:
+    """Let a holder have exactly `amounts` on a host. Room is not looked at: only for less than is held in all."""
+    release(tx, server_id, host=host, held_by=held_by)
+    _insert(tx, host, server_id, held_by, amounts, cause)
+
+
+def _lock(tx: Transaction, host: HostName) -> Mapping[ResourceClass, Stock]:
+    """The host's stock; on PostgreSQL its row is held from here to the commit."""
+    if tx.execute(update(hosts).where(hosts.c.name == host).values(name=host)).rowcount != 1:
+        raise HostNotFound(host)
+    stock: Mapping[ResourceClass, Stock] = tx.execute(select(hosts.c.stock).where(hosts.c.name == host)).scalar_one()
+    return stock
+
+
+def _insert(
+    tx: Transaction, host: HostName, server_id: ServerId, migration_id: int, amounts: Amounts, cause: str
+) -> None:
     rows = [
         {
             "host": host,
@@ -50,6 +100,7 @@ def make(
             "cause": cause,
         }
         for resource_class, amount in amounts.items()
+        if amount
     ]
     if rows:
         tx.execute(insert(claims), rows)
