@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from haulier.bus.interface import NoAnswer, NotPermitted
+from haulier.bus.listener import Listener, close
 from haulier.bus.permissions import Permissions, matches
 from haulier.wire import codec
 
@@ -30,7 +31,7 @@ class Broker:
     """What the connections of one process meet in."""
 
     def __init__(self) -> None:
-        self.listeners: list[_Listener] = []
+        self.listeners: list[Listener] = []
         self.servers: dict[str, Callable[[bytes], Awaitable[bytes]]] = {}
         self.taps: list[Callable[[Said], None]] = []
         """Each is told of every message, for recorders."""
@@ -54,31 +55,6 @@ class Broker:
                 listener.put(said.subject, said.body)
 
 
-class _Listener:
-    """One subscription: a queue and a task, so that its messages are handled one after the other."""
-
-    def __init__(self, subject: str, handle: Callable[[str, bytes], Awaitable[None]]) -> None:
-        self.subject = subject
-        self._handle = handle
-        self._queue: asyncio.Queue[tuple[str, bytes] | None] = asyncio.Queue()
-        self._task = asyncio.create_task(self._run())
-
-    def put(self, subject: str, body: bytes) -> None:
-        self._queue.put_nowait((subject, body))
-
-    async def close(self) -> None:
-        self._queue.put_nowait(None)
-        if self._task is not asyncio.current_task():
-            await self._task
-
-    async def _run(self) -> None:
-        while (item := await self._queue.get()) is not None:
-            try:
-                await self._handle(*item)
-            except Exception:
-                log.exception("a message could not be handled", subject=item[0])
-
-
 class LocalBus:
     """One process's connection to the broker (see `interface.Bus`)."""
 
@@ -86,7 +62,7 @@ class LocalBus:
         self._broker = broker
         self._user = user
         self._permissions = permissions
-        self._listeners: list[_Listener] = []
+        self._listeners: list[Listener] = []
         self._served: list[str] = []
 
     async def call(self, subject: str, message: object, answer_type: type[R], timeout: float) -> R:
@@ -123,7 +99,7 @@ class LocalBus:
         async def handle(said_on: str, body: bytes) -> None:
             await handler(said_on, codec.decode(body, message_type))
 
-        listener = _Listener(subject, handle)
+        listener = Listener(subject, handle)
         self._broker.listeners.append(listener)
         self._listeners.append(listener)
 
@@ -132,7 +108,7 @@ class LocalBus:
             self._broker.servers.pop(subject, None)
         for listener in self._listeners:
             self._broker.listeners.remove(listener)
-        await asyncio.gather(*(listener.close() for listener in self._listeners))
+        await close(self._listeners)
         self._listeners.clear()
         self._served.clear()
 

@@ -4,6 +4,8 @@ The rules are requirements 2 and 3 of design.md at run time: the scheduler may s
 what it is asked), commands come from the conductor alone, and a host speaks in its own name only.
 """
 
+from collections.abc import Iterable, Mapping
+
 import msgspec
 
 from haulier.model.ids import HostName
@@ -42,6 +44,81 @@ def compute(host: HostName) -> Permissions:
         publish=(subjects.event(host, ">"), subjects.migrate_server(host)),
         subscribe=(subjects.commands(host), f"{subjects.commands(host)}.>"),
     )
+
+
+class User(msgspec.Struct, frozen=True):
+    """Who a process is on a networked bus. `asks` users have an inbox for answers; `answers` users may answer once."""
+
+    name: str
+    permissions: Permissions
+    asks: bool = False
+    answers: bool = False
+
+    @property
+    def inbox(self) -> str:
+        """Where the answers to its questions arrive. Its own, so that nobody else hears or forges them."""
+        return f"_INBOX.{self.name}"
+
+
+CONDUCTOR_USER = User("conductor", CONDUCTOR, asks=True, answers=True)
+API_USER = User("api", API, asks=True)
+SCHEDULER_USER = User("scheduler", SCHEDULER, answers=True)
+
+
+def compute_user(host: HostName) -> User:
+    """The agent of one host."""
+    return User(f"compute.{host}", compute(host), answers=True)
+
+
+def users(hosts: Iterable[str]) -> tuple[User, ...]:
+    """Everybody there is on a bus with these hosts."""
+    return (CONDUCTOR_USER, API_USER, SCHEDULER_USER, *(compute_user(HostName(host)) for host in hosts))
+
+
+_SERVER = """\
+# The NATS server of haulier: who may say and hear what. Made by `haulier bus permissions`.
+listen: {listen}
+max_payload: 8MB  # a whole console log is an answer
+ping_interval: "20s"
+
+authorization {{
+  timeout: 5
+  users = [
+{users}
+  ]
+}}
+"""
+
+_USER = """\
+    {{  # {name}
+      nkey: {nkey}
+      permissions: {{
+        publish: {publish}
+        subscribe: {subscribe}{answers}
+      }}
+    }}"""
+
+
+def server_config(users: Iterable[User], keys: Mapping[str, str], listen: str = "127.0.0.1:4222") -> str:
+    """The configuration of a nats-server that knows these users and nobody else.
+
+    `keys` has each user's public nkey under the user's name; `listen` is HOST:PORT.
+    """
+    return _SERVER.format(listen=f'"{listen}"', users="\n".join(_entry(user, keys[user.name]) for user in users))
+
+
+def _entry(user: User, nkey: str) -> str:
+    heard = (*user.permissions.subscribe, *((f"{user.inbox}.>",) if user.asks else ()))
+    answers = '\n        allow_responses: { max: 1, expires: "1m" }' if user.answers else ""
+    return _USER.format(
+        name=user.name, nkey=nkey, publish=_allow(user.permissions.publish), subscribe=_allow(heard), answers=answers
+    )
+
+
+def _allow(subjects: tuple[str, ...]) -> str:
+    if not subjects:
+        return '{ deny: [">"] }'
+    return "{ allow: [" + ", ".join(f'"{subject}"' for subject in subjects) + "] }"
 
 
 def matches(pattern: str, subject: str) -> bool:

@@ -114,6 +114,7 @@ class StateDirectory:
             **told,
             "state_dir": str(self.path),
             "api": {**api, **told.get("api", {})},
+            "conductor": {"fail_at": list(fail_at), **told.get("conductor", {})},
             "hosts": entries,
         }
         return _settings(values, str(config))

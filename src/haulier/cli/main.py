@@ -3,7 +3,7 @@
 import click
 
 from haulier import __version__
-from haulier.cli import flavor, host, image, migrate, migration, server
+from haulier.cli import bus, flavor, host, image, migrate, migration, processes, server
 from haulier.cli.cloud import Cloud
 from haulier.cli.up import down, up
 
@@ -38,5 +38,10 @@ for command in (
     migration.migration,
     flavor.flavor,
     image.image,
+    processes.api,
+    processes.conductor,
+    processes.scheduler,
+    processes.compute,
+    bus.bus,
 ):
     main.add_command(command)

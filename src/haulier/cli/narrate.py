@@ -30,6 +30,21 @@ TOLD = {
 }
 """What a transition into each state means."""
 
+TOLD_IN_PLACE = {
+    **TOLD,
+    "PREPARING": "{source} is to keep it; it checks what only it knows, and whether a copy finds room",
+    "COPYING": "{source} powers the guest off and copies its disk",
+    "SWITCHED": "the copy is the disk from here on; {source} starts the guest if it ran",
+    "AWAITS_CONFIRM": "{source} is done",
+    "RESTORING": "{source} brings the server back to how it was, on its old disk",
+    "CONFIRMING": "{source} holds it, and deletes the old one",
+    "CONFIRMED": "the server has its new size for good",
+    "REVERTING": "{source} can take the old disk back; it stops the guest",
+    "RETURNING": "the old disk is the server's again; {source} starts the guest if it ran",
+    "REVERTED": "the server has its old size back",
+}
+"""The same for a resize that stays on its host."""
+
 WORTH_SAYING = 3.0
 """Seconds that somebody may take for a step before it is said who is waited for."""
 NOT_STARTED = "the server stays on {source}, but off: it could not be started there again"
@@ -80,7 +95,8 @@ class Story:
             if failed.get("failed") and over and failed["number"] not in self._failed:
                 self._failed.add(failed["number"])
                 yield failure(failed)
-        told = TOLD.get(transition["to"], transition["to"])
+        sentences = TOLD_IN_PLACE if target == document["source"] else TOLD
+        told = sentences.get(transition["to"], transition["to"])
         if (transition["from"], transition["event"]) == ("RESTORING", "Failed"):
             told = NOT_STARTED
         sent = document["progress"]["bytes_total"]
@@ -130,7 +146,11 @@ def outcome(document: Document, server: str) -> str:
     if state == "AWAITS_CONFIRM":
         away = guest_away(document)
         off = f"; the guest was off for at most {duration(away)}" if away is not None else ""
+        if target == source:
+            return f"server {server} stays on {source} in its new size, its old disk is kept{off}"
         return f"server {server} is on {target} now, its old copy is kept on {source}{off}"
+    if target == source:
+        return f"server {server} on {source} has its {'new' if state == 'CONFIRMED' else 'old'} size"
     return {
         "CONFIRMED": f"server {server} stays on {target}; {source} has deleted its copy",
         "REVERTED": f"server {server} is back on {source}; {target} has deleted its copy",

@@ -42,7 +42,12 @@ def _address(context: click.Context, parameter: click.Parameter, value: str) -> 
     help="Where the API answers; port 0 takes a free one.",
 )
 @click.option("--hosts", type=click.IntRange(1, 50), default=3, show_default=True, help="How many hosts.")
-@click.option("--fail-at", multiple=True, metavar="STEP[@HOST]:error[:TIMES]", help="Rehearse a failure.")
+@click.option(
+    "--fail-at",
+    multiple=True,
+    metavar="STEP[@HOST]:WHAT[:TIMES]",
+    help="Rehearse a failure: error, delay=S, kill, kill-after, drop, double.",
+)
 @click.option(
     "--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings in TOML that replace the defaults."
 )

@@ -5,8 +5,8 @@ import pytest
 from haulier.config.scheduler import SchedulerSettings
 from haulier.model.host import Candidate, Host
 from haulier.model.ids import HostName, Incarnation, ProjectId, ServerId
-from haulier.model.request import Answer, RequestSpec, Rule
-from haulier.model.resources import ResourceClass, Stock
+from haulier.model.request import Answer, RequestSpec, Resident, Rule
+from haulier.model.resources import ResourceClass, Stock, in_one_place
 from haulier.scheduler.select import select_destinations
 
 
@@ -86,3 +86,24 @@ def test_no_more_hosts_than_were_asked_for() -> None:
 
 def test_capacity_is_total_times_ratio_less_reserved() -> None:
     assert Stock(8, ratio=4.0, reserved=2).capacity == 30
+
+
+def test_A24_where_a_server_is_what_it_holds_is_let_go_for_the_new_size() -> None:
+    """3584 MiB to be had on each, 3000 of them held on "here" by the server itself."""
+    fleet = [host("here", used=3000), host("full", used=3000)]
+    holds = {ResourceClass.MEMORY_MB: 3000, ResourceClass.DISK_GB: 10}
+    answer = ask(fleet, resident=Resident(HostName("here"), holds))
+    assert names(answer) == ["here"]
+    assert [refusal.why for refusal in answer.refusals] == ["needs 1024 MiB of memory, has 584 free"]
+
+
+def test_A24_both_disks_must_have_room_where_it_is() -> None:
+    answer = ask([host("here")], resident=Resident(HostName("here"), {ResourceClass.DISK_GB: 95}))
+    assert [refusal.why for refusal in answer.refusals] == ["needs 105 GiB of disk, has 100 free"]
+
+
+def test_I2_in_one_place_the_larger_one_of_what_runs_and_both_of_what_lies_there() -> None:
+    old = {ResourceClass.VCPU: 4, ResourceClass.MEMORY_MB: 512, ResourceClass.DISK_GB: 10}
+    new = {ResourceClass.VCPU: 1, ResourceClass.MEMORY_MB: 1024}
+    wanted = {ResourceClass.VCPU: 4, ResourceClass.MEMORY_MB: 1024, ResourceClass.DISK_GB: 10}
+    assert in_one_place(old, new) == wanted

@@ -1,0 +1,118 @@
+"""The four processes, each on its own: what `haulier api`, `conductor`, `scheduler` and `compute` run.
+
+It only composes, as `allinone.py` does, over the networked bus; every process imports its own rooms and no other's.
+A bus that can't be reached keeps none of them from starting: what was committed is said when it is there again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from haulier.bus import permissions
+from haulier.bus.nats import NatsBus
+from haulier.bus.permissions import User
+from haulier.config.bus import BusSettings
+from haulier.config.database import DatabaseSettings
+from haulier.config.processes import ApiFile, ComputeFile, ConductorFile, SchedulerFile
+from haulier.model.ids import HostName
+
+if TYPE_CHECKING:
+    from haulier.db.engine import Database
+
+log = structlog.get_logger()
+
+FIRST_CONNECTION = 5.0
+"""Seconds that a process waits for the bus before it starts without."""
+
+
+@asynccontextmanager
+async def api(file: ApiFile) -> AsyncIterator[str]:
+    """The API; gives its URL. At the end it takes no more requests and finishes those it has."""
+    from haulier.api.service import Api
+
+    async with _database(file.database) as db:
+        bus = await _bus(file.bus, permissions.API_USER)
+        process = Api(file.api, db, bus)
+        await process.start()
+        try:
+            yield process.url
+        finally:
+            await process.stop()
+
+
+@asynccontextmanager
+async def conductor(file: ConductorFile) -> AsyncIterator[None]:
+    """A conductor. At the end it brings what it has in hand to its commit."""
+    from haulier.conductor.service import Conductor
+
+    async with _database(file.database) as db:
+        process = Conductor(file.conductor, db, await _bus(file.bus, permissions.CONDUCTOR_USER))
+        await process.start()
+        try:
+            yield
+        finally:
+            await process.stop()
+
+
+@asynccontextmanager
+async def scheduler(file: SchedulerFile) -> AsyncIterator[None]:
+    """A scheduler."""
+    from haulier.scheduler.service import Scheduler
+
+    async with _database(file.database) as db:
+        process = Scheduler(file.scheduler, db, await _bus(file.bus, permissions.SCHEDULER_USER))
+        await process.start()
+        try:
+            yield
+        finally:
+            await process.stop()
+
+
+@asynccontextmanager
+async def compute(file: ComputeFile) -> AsyncIterator[None]:
+    """The agent of one host, with QEMU. Its guests go on without it."""
+    from haulier.compute.qemu.driver import QemuDriver
+    from haulier.compute.service import Agent
+
+    user = permissions.compute_user(HostName(file.compute.host))
+    agent = Agent(file.compute, await _bus(file.bus, user), QemuDriver(file.compute))
+    await agent.start()
+    try:
+        yield
+    finally:
+        await agent.stop()
+
+
+@asynccontextmanager
+async def _database(settings: DatabaseSettings) -> "AsyncIterator[Database]":
+    """The shared database, brought up to date. Processes that start at once take turns: one of them does the work."""
+    from haulier.db.engine import Database
+    from haulier.db.upgrades import upgrade
+
+    db = Database(_database_file(settings))
+    try:
+        await upgrade(db)
+        yield db
+    finally:
+        db.close()
+
+
+def _database_file(settings: DatabaseSettings) -> Path:
+    path = Path(settings.path)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch(mode=0o600)
+    return path
+
+
+async def _bus(settings: BusSettings, user: User) -> NatsBus:
+    bus = NatsBus(settings, user)
+    bus.start()
+    try:
+        await asyncio.wait_for(bus.connected.wait(), FIRST_CONNECTION)
+    except TimeoutError:
+        log.warning("starting without the bus", servers=settings.servers)
+    return bus
