@@ -13,7 +13,7 @@ from haulier.compute.journal import Holds, Journal
 from haulier.compute.service import Agent
 from haulier.compute.simulated import SimulatedDriver, SimulatedFleet
 from haulier.config.compute import ComputeSettings
-from haulier.model.ids import HostName
+from haulier.model.ids import HostName, ServerId
 from haulier.model.server import PowerState
 from haulier.wire.events import (
     Answer,
@@ -234,6 +234,22 @@ async def test_an_old_epoch_is_stale(two: Lab) -> None:
     stale = await two.expect(Stale, "n1", StartGuest(guest()), owner_epoch=4)
     assert "below 5" in stale.reason
     assert two.disk("n1").boots == 1
+
+
+async def test_what_is_about_to_be_done_is_written_down_before_it_is_done(
+    two: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that dies in the act must know afterwards at which epoch it was told to act."""
+    agent = two.agents["n1"]
+    power_off, seen = agent._driver.power_off, []
+
+    async def look(server_id: ServerId, grace: float) -> None:
+        seen.append(agent.journal.record(server_id).owner_epoch)
+        await power_off(server_id, grace)
+
+    monkeypatch.setattr(agent._driver, "power_off", look)
+    await two.expect(PowerChanged, "n1", StopGuest(0), owner_epoch=5)
+    assert seen == [5]
 
 
 async def test_another_incarnation_is_stale(two: Lab) -> None:
