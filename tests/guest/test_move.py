@@ -68,13 +68,17 @@ class BeforeTheStart:
         self._cloud = cloud
         self._hosts = (source, target)
         self.compared: list[int] = []
+        self._seen: set[str] = set()
         cloud.allinone.broker.taps.append(self._look)
 
     def _look(self, said: Said) -> None:
         if not said.subject.startswith("haulier.compute.") or said.verb != "tell":
             return
         command = codec.decode(said.body, Directive).command
-        if command is not None and isinstance(command.instruction, FinishResize):
+        if command is None or command.id in self._seen:
+            return  # a command that is sent again comes after the start, perhaps
+        self._seen.add(command.id)
+        if isinstance(command.instruction, FinishResize):
             disks = [str(folder(self._cloud, host, command.server_id) / "disk.qcow2") for host in self._hosts]
             compare = ["qemu-img", "compare", "-U", "-f", "qcow2", "-F", "qcow2", *disks]
             self.compared.append(subprocess.run(compare, capture_output=True, check=False).returncode)

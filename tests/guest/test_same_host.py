@@ -93,12 +93,13 @@ async def test_revert_gives_the_old_size_and_content_back(cloud: Cloud) -> None:
     brought_back: list[tuple[str, int]] = []
 
     def look(said: Said) -> None:
-        if said.subject.startswith("haulier.compute.") and b"RestoreInPlace" in said.body:
+        first = not brought_back  # it may be said again when it is done already
+        if first and said.subject.startswith("haulier.compute.") and b"RestoreInPlace" in said.body:
             brought_back.append((content(kept), counters(cloud, HOST, server).boots))
 
     cloud.allinone.broker.taps.append(look)
     assert (await cloud.revert(server)).state == State.REVERTED
-    assert brought_back[0] == (old, 2), "unchanged to the last, while the guest ran on the other"
+    assert brought_back == [(old, 2)], "unchanged to the last, while the guest ran on the other"
     assert layers(cloud, server) == ["disk.qcow2"]
     assert (size(cloud, server), disk.stat().st_ino) == (GIB, number), "the same file"
     assert stat.S_IMODE(disk.stat().st_mode) == 0o600
