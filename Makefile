@@ -1,7 +1,7 @@
 # The front door. `make` alone lists what there is; CONTRIBUTING.md says more.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check unit functional guest planted docs lock run dev qemu
+.PHONY: help demo up test check unit contract functional guest planted crash crash-real partition docs lock run dev qemu nats network
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -23,9 +23,9 @@ demo: qemu run ## See a server move from one host to another, and every way it c
 up: qemu run ## Run haulier on this machine in the foreground, until Ctrl-C
 	@exec $(bin)/haulier up $(ARGS)
 
-test: qemu dev ## Everything: the four stages below, then a table of them
+test: qemu nats network dev ## Everything: the five stages below, then a table of them
 	@rm -f .stages
-	@for stage in check unit functional guest; do \
+	@for stage in check unit contract functional guest; do \
 		scripts/stage $$stage $(MAKE) $$stage || [ $$? -ne 130 ] || exit 130; \
 	done; \
 	scripts/stage --summary
@@ -41,14 +41,26 @@ check: dev ## Lint, format, types, and the import rules of the architecture
 unit: dev ## Tests of one module each (ARGS="-k word" goes to pytest, here and below)
 	@$(pytest) tests/unit $(ARGS)
 
-functional: dev ## Tests of all processes together, with simulated hosts
-	@$(pytest) $(wildcard tests/functional tests/api) $(ARGS)
+contract: nats dev ## Tests that hold for the in-process bus and for a real NATS server alike
+	@$(pytest) tests/contract $(ARGS)
 
-guest: qemu dev ## Tests that boot real guests with QEMU and use the stock OpenStack client
-	@$(pytest) tests/guest $(ARGS)
+functional: dev ## Tests of all processes together, with simulated hosts
+	@$(pytest) $(wildcard tests/functional tests/api tests/crash) $(ARGS)
+
+guest: qemu nats network dev ## Tests that boot real guests with QEMU, also over NATS, and use the stock OpenStack client
+	@$(pytest) tests/guest tests/crash_real $(ARGS)
 
 planted: qemu dev ## Plant each bug of tests/planted in a copy, and see that its test catches it
 	@$(bin)/python scripts/planted $(ARGS)
+
+crash: dev ## Kill, cut off, delay and break haulier at every point of a move (the functional stage has a sample)
+	@exec $(bin)/python -m tests.crash.sweep $(ARGS)
+
+crash-real: qemu nats dev ## Kill -9 real processes at each step of a move with real guests, and see that all ends well
+	@exec $(bin)/python -m tests.crash_real.sweep $(ARGS)
+
+partition: qemu nats network dev ## Cut hosts off from each other at each step of a move (the guest stage has some of it; root only)
+	@$(pytest) tests/guest/partition -m partition $(ARGS)
 
 docs: dev ## Remake docs/cold-migration.md from the table of the move
 	@$(bin)/python -m haulier.conductor.cold_migration.describe >docs/cold-migration.md
@@ -63,3 +75,9 @@ run dev:
 
 qemu:
 	@scripts/system-packages python qemu
+
+nats:
+	@scripts/system-packages python nats
+
+network:
+	@scripts/system-packages python network

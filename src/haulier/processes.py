@@ -14,8 +14,6 @@ import structlog
 
 from haulier.bus import permissions
 from haulier.bus.nats import NatsBus
-from haulier.bus.permissions import User
-from haulier.config.bus import BusSettings
 from haulier.config.database import DatabaseSettings
 from haulier.config.processes import ApiFile, ComputeFile, ConductorFile, SchedulerFile
 from haulier.model.ids import HostName
@@ -34,8 +32,9 @@ async def api(file: ApiFile) -> AsyncIterator[str]:
     """The API; gives its URL. At the end it takes no more requests and finishes those it has."""
     from haulier.api.service import Api
 
+    bus = NatsBus(file.bus, permissions.API_USER)
     async with _database(file.database) as db:
-        bus = await _bus(file.bus, permissions.API_USER)
+        await _connect(bus)
         process = Api(file.api, db, bus)
         await process.start()
         try:
@@ -49,8 +48,10 @@ async def conductor(file: ConductorFile) -> AsyncIterator[None]:
     """A conductor. At the end it brings what it has in hand to its commit."""
     from haulier.conductor.service import Conductor
 
+    bus = NatsBus(file.bus, permissions.CONDUCTOR_USER)
     async with _database(file.database) as db:
-        process = Conductor(file.conductor, db, await _bus(file.bus, permissions.CONDUCTOR_USER))
+        await _connect(bus)
+        process = Conductor(file.conductor, db, bus)
         await process.start()
         try:
             yield
@@ -63,8 +64,10 @@ async def scheduler(file: SchedulerFile) -> AsyncIterator[None]:
     """A scheduler."""
     from haulier.scheduler.service import Scheduler
 
+    bus = NatsBus(file.bus, permissions.SCHEDULER_USER)
     async with _database(file.database) as db:
-        process = Scheduler(file.scheduler, db, await _bus(file.bus, permissions.SCHEDULER_USER))
+        await _connect(bus)
+        process = Scheduler(file.scheduler, db, bus)
         await process.start()
         try:
             yield
@@ -78,8 +81,9 @@ async def compute(file: ComputeFile) -> AsyncIterator[None]:
     from haulier.compute.qemu.driver import QemuDriver
     from haulier.compute.service import Agent
 
-    user = permissions.compute_user(HostName(file.compute.host))
-    agent = Agent(file.compute, await _bus(file.bus, user), QemuDriver(file.compute))
+    bus = NatsBus(file.bus, permissions.compute_user(HostName(file.compute.host)))
+    agent = Agent(file.compute, bus, QemuDriver(file.compute))
+    await _connect(bus)
     await agent.start()
     try:
         yield
@@ -108,11 +112,9 @@ def _database_file(settings: DatabaseSettings) -> Path:
     return path
 
 
-async def _bus(settings: BusSettings, user: User) -> NatsBus:
-    bus = NatsBus(settings, user)
+async def _connect(bus: NatsBus) -> None:
     bus.start()
     try:
         await asyncio.wait_for(bus.connected.wait(), FIRST_CONNECTION)
     except TimeoutError:
-        log.warning("starting without the bus", servers=settings.servers)
-    return bus
+        log.warning("starting without the bus")

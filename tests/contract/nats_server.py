@@ -10,8 +10,10 @@ import re
 import shutil
 import signal
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from haulier.bus.nats import NatsBus
 from haulier.bus.nkeys import UserKey
@@ -42,17 +44,18 @@ class Said:
 
 
 class NatsServer:
-    """`folder` gets its configuration, its log and the seeds of `users`."""
+    """`folder` gets its configuration, its log and the seeds of `users`. `at`: where it listens, if not on loopback."""
 
-    def __init__(self, folder: Path, users: Iterable[User]) -> None:
+    def __init__(self, folder: Path, users: Iterable[User], at: str | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.address = address()
+        self.address = at or address()
         self.log = folder / "nats.log"
         self.config = folder / "nats.conf"
         self._users = {user.name: user for user in users}
         self._public: dict[str, str] = {}
         self._process: asyncio.subprocess.Process | None = None
+        self._ending = False
         for name in self._users:
             key = UserKey.make()
             self.seed_file(name).write_text(key.seed)
@@ -62,19 +65,21 @@ class NatsServer:
     def seed_file(self, user: str) -> Path:
         return self.folder / f"{user}.nk"
 
-    def settings(self, user: str) -> BusSettings:
-        """How that user connects; impatient, as tests are."""
+    def settings(self, user: str, **more: Any) -> BusSettings:
+        """How that user connects."""
         seed = str(self.seed_file(user))
-        return BusSettings(servers=(f"nats://{self.address}",), seed_file=seed, again_after=0.05, ping_every=1)
+        return BusSettings(servers=(f"nats://{self.address}",), seed_file=seed, again_after=0.05, **more)
 
-    def bus(self, name: str, *, believes: User | None = None) -> NatsBus:
+    def bus(self, name: str, *, believes: User | None = None, **more: Any) -> NatsBus:
         """That user's connection, started; `believes` is who its process thinks it is, if not the same."""
-        bus = NatsBus(self.settings(name), believes or self._users[name])
+        bus = NatsBus(self.settings(name, **more), believes or self._users[name])
         bus.start()
         return bus
 
     async def start(self) -> None:
         """Start it, and wait until it listens."""
+        if self._process is not None:
+            await self._process.wait()
         program = shutil.which("nats-server", path=f"{os.environ['PATH']}:/usr/sbin")
         assert program, "nats-server is missing: scripts/system-packages nats"
         with self.log.open("ab") as log:
@@ -83,6 +88,7 @@ class NatsServer:
             self._process = await asyncio.create_subprocess_exec(
                 *command, stdin=nothing, stdout=log, stderr=log, start_new_session=True
             )
+        self._ending = False
         host, port = self.address.split(":")
         async with asyncio.timeout(PATIENCE):
             while True:
@@ -97,19 +103,22 @@ class NatsServer:
 
     @property
     def runs(self) -> bool:
-        return self._process is not None and self._process.returncode is None
+        """Whether it was started and not sent to its end."""
+        return self._process is not None and not self._ending
 
     async def end(self, number: int = signal.SIGKILL) -> None:
         """End it with that signal, and wait until it has."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(signal.SIGCONT)
-            self._process.send_signal(number)
+        self.send(signal.SIGCONT)
+        self.send(number)
+        if self._process is not None:
             await self._process.wait()
 
     def send(self, number: int) -> None:
         """That signal: a stopped server is what a network that drops packets looks like."""
+        self._ending = self._ending or number in (signal.SIGKILL, signal.SIGTERM)
         if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(number)
+            with suppress(ProcessLookupError):
+                self._process.send_signal(number)
 
     def who_said(self) -> list[Said]:
         """Every message that a client sent so far, in order, by the server's own log."""
@@ -130,7 +139,11 @@ class NatsServer:
 
     def refused(self) -> list[str]:
         """The lines in which it says that a permission was violated."""
-        return [line for line in self.log.read_text(errors="replace").splitlines() if "Violation" in line]
+        return [
+            line
+            for line in self.log.read_text(errors="replace").splitlines()
+            if "[ERR]" in line and "Violation" in line
+        ]
 
     async def until_logged(self, pattern: str) -> None:
         """Wait until a line of its log has that in it."""

@@ -10,7 +10,7 @@ from haulier.model.migration import State
 from haulier.wire.to_conductor import MigrateServer, Nudge
 from tests.contract.conftest import Buses
 
-AT_MOST = 5.0
+AT_MOST = 20.0
 
 
 class Word(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import Any
 
 import msgspec
 import pytest
@@ -25,9 +26,9 @@ async def connect(server: NatsServer) -> AsyncIterator[Connect]:
     """`await connect(user)`; with `trusting`, the process does not check by itself what it may."""
     async with AsyncExitStack() as stack:
 
-        async def made(name: str, *, trusting: bool = False) -> NatsBus:
+        async def made(name: str, *, trusting: bool = False, **more: Any) -> NatsBus:
             user = User(name, EVERYTHING, asks=True) if trusting else None
-            bus = server.bus(name, believes=user)
+            bus = server.bus(name, believes=user, **more)
             stack.push_async_callback(bus.close)
             await bus.connected.wait()
             return bus
@@ -241,10 +242,10 @@ async def test_what_is_in_a_handlers_hands_outlives_its_connection(connect: Conn
 
 async def test_a_server_that_falls_silent_is_noticed_and_left(connect: Connect, server: NatsServer) -> None:
     """A stopped process keeps its connections open and says nothing: as a network that drops every packet."""
-    x = await connect("x")
+    x = await connect("x", ping_every=1)
     await x.serve("echo", Word, echo)
     server.send(signal.SIGSTOP)
-    await asyncio.wait_for(_until(lambda: not x.connected.is_set()), 10)
+    await asyncio.wait_for(_until(lambda: not x.connected.is_set()), 30)
     with pytest.raises(NoAnswer):
         await x.call("echo", Word("a"), Word, 0.05)
     server.send(signal.SIGCONT)
@@ -255,7 +256,7 @@ async def test_a_server_that_falls_silent_is_noticed_and_left(connect: Connect, 
 async def test_closing_waits_for_no_server(connect: Connect, server: NatsServer) -> None:
     x = await connect("x")
     server.send(signal.SIGSTOP)
-    await asyncio.wait_for(x.close(), 10)
+    await asyncio.wait_for(x.close(), 30)
     server.send(signal.SIGCONT)
 
 

@@ -1,7 +1,13 @@
 """Answers that come late: of an attempt that is over, of a step that has been left."""
 
 from haulier.bus.local import Said
+from haulier.conductor import commands
+from haulier.conductor.reconcile.orphaned_files import STEP as DISCARD_ORPHAN
+from haulier.db.engine import Transaction
+from haulier.db.store import outbox
+from haulier.model.ids import HostName, ServerId
 from haulier.model.migration import State
+from haulier.wire.to_compute import DiscardGuest
 from tests.functional.cloud import Cloud
 
 
@@ -36,6 +42,44 @@ async def test_a_late_answer_of_an_earlier_attempt_counts_for_nothing(cloud: Clo
     assert server in cloud.drivers["node3"].disks
     losses.clear()
     assert (await cloud.ended(move.id)).state == State.REVERTED
+
+
+async def test_I7_an_order_from_before_a_move_to_delete_leftovers_never_takes_the_disk_that_arrives(
+    cloud: Cloud,
+) -> None:
+    """node2 was to delete what an earlier move left, and did not hear it; then the server is moved to it again."""
+    server = ServerId(await cloud.create(host="node1"))
+    db, losses = cloud.allinone.db, cloud.allinone.broker.losses
+    epoch = (await cloud.server(server)).owner_epoch
+
+    def to_node1(said: Said) -> bool:
+        return said.subject == "haulier.compute.node1" and b"resize_instance" in said.body
+
+    def to_node2(said: Said) -> bool:
+        return said.subject == "haulier.compute.node2" and DISCARD_ORPHAN.encode() in said.body
+
+    def order(tx: Transaction) -> None:
+        what = DiscardGuest(end_running=True)
+        commands.tell(tx, HostName("node2"), DISCARD_ORPHAN, what, server_id=server, owner_epoch=epoch, request_id="")
+
+    losses.extend((to_node1, to_node2))
+    await db.write(order)
+    assert (await cloud.action(server, {"migrate": {"host": "node2"}})).status_code == 202
+
+    async def copying() -> bool:
+        return (await cloud.newest(server)).state == State.COPYING
+
+    await cloud.until(copying)
+    losses.remove(to_node2)
+
+    async def nothing_left() -> bool:
+        return not await db.read(outbox.about_server, server, DISCARD_ORPHAN)
+
+    await cloud.until(nothing_left)
+    losses.clear()
+    await cloud.free(server)
+    move = await cloud.newest(server)
+    assert move.state == State.AWAITS_CONFIRM, move.reasons
 
 
 async def waits_for(cloud: Cloud, move: int, host: str) -> bool:

@@ -154,6 +154,7 @@ class NatsBus:
             with contextlib.suppress(*LOST):
                 await self._client.rtt(GOODBYE)
         if self._keeping is not None:
+            self._lost.set()
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
 
@@ -162,14 +163,15 @@ class NatsBus:
     async def _keep_connected(self) -> None:
         """One client after the other: each is used until it is lost."""
         reachable = True
-        while True:
+        while not self._closed:  # asked too, since nats-py may swallow a cancellation
             client = _Client(self._key.public)
             self._lost = asyncio.Event()
             try:
                 await self._connect(client, self._lost)
                 reachable = True
                 await self._until_lost(client, self._lost)
-                log.warning("the connection to the bus is lost; what is said meanwhile is lost too")
+                if not self._closed:
+                    log.warning("the connection to the bus is lost; what is said meanwhile is lost too")
             except LOST as problem:
                 if reachable:
                     log.warning("the bus can't be reached; trying until it can", problem=_text(problem))

@@ -13,7 +13,7 @@ from haulier.cli.problem import Problem
 config_option = click.option(
     "--config",
     required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="Settings in TOML; docs/operate/nats.md has one of each.",
 )
 

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from sqlalchemy import Row
 
-from haulier.bus.interface import Bus
+from haulier.bus.interface import Bus, BusError
 from haulier.conductor import faults
 from haulier.config.conductor import ConductorSettings
 from haulier.db.engine import Database, Transaction
@@ -99,6 +99,8 @@ class Outbox:
     async def _take_in_hand(self, row: Row[Any]) -> None:
         try:
             await self.handle(codec.decode(row.body, Request), row.id)  # type: ignore[arg-type]
+        except BusError as problem:
+            log.warning("a request waits for somebody who does not answer", row=row.id, problem=str(problem))
         except Exception:
             log.exception("a request could not be handled; it will be tried again", row=row.id, step=row.step)
 

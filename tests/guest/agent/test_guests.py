@@ -50,6 +50,29 @@ async def test_a_server_is_built_stopped_and_started(lab: Lab, machine_type: str
     assert list((lab.folder / "n1" / "trash").iterdir()) == []
 
 
+@pytest.mark.parametrize("how", ["its button", "the plug", "a crash", "by itself"])
+async def test_a_guest_that_is_gone_is_watched_no_more(lab: Lab, how: str) -> None:
+    """Seen in a partition: a watcher that waits for ever ends as asyncio's complaint about a lost task."""
+    await lab.start("n1")
+    server = await lab.build("n1")
+    await lab.booted("n1", server, 1)
+    assert len(_watchers()) == 1
+    if how == "a crash":
+        os.kill(pid_of(lab.server_folder("n1", server), "qemu-system"), signal.SIGKILL)
+    elif how == "by itself":
+        (machine,) = lab.agents["n1"]._driver._machines.values()  # type: ignore[attr-defined]
+        await machine._ask("system_powerdown")
+    else:
+        grace = GRACE if how == "its button" else 0
+        await lab.expect(PowerChanged, "n1", server, StopGuest(grace))
+    await until(lambda: not _watchers())
+    assert processes_below(lab.folder / "n1") == []
+
+
+def _watchers() -> list[asyncio.Task[None]]:
+    return [task for task in asyncio.all_tasks() if "_watch_guest" in repr(task.get_coro())]
+
+
 async def test_pause_unpause_reboot(lab: Lab) -> None:
     await lab.start("n1")
     server = await lab.build("n1")

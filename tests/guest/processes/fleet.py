@@ -46,16 +46,23 @@ MONITOR = User("monitor", Permissions(subscribe=(">",)))
 
 
 class Process:
-    """One `haulier NAME --config FILE`. Its log is `log`, one JSON line an event, over all its runs."""
+    """One `haulier NAME --config FILE`. Its log is `log`, one JSON line an event, over all its runs.
 
-    def __init__(self, folder: Path, kind: str, name: str, tables: dict[str, Any]) -> None:
+    `within` is a command before it, such as one that enters a namespace.
+    """
+
+    def __init__(
+        self, folder: Path, kind: str, name: str, tables: dict[str, Any], within: tuple[str, ...] = ()
+    ) -> None:
         self.name = name
         self.tables = tables
         self.config = folder / f"{name}.toml"
         self.log = folder / f"{name}.log"
         self._kind = kind
+        self._within = within
         self._process: asyncio.subprocess.Process | None = None
         self._notify: socket.socket | None = None
+        self._ending = False
 
     @property
     def pid(self) -> int:
@@ -64,22 +71,26 @@ class Process:
 
     @property
     def runs(self) -> bool:
-        return self._process is not None and self._process.returncode is None
+        """Whether it was started and not sent to its end."""
+        return self._process is not None and self._process.returncode is None and not self._ending
 
     async def start(self, *, wait: bool = True) -> None:
         """Start it; with `wait`, until it says that it is ready."""
         await self.gone()
+        self._ending = False
         self.config.write_text(_toml(self.tables))
-        where = f"haulier-test-{secrets.token_hex(8)}"
+        # A name that is no file is known in one network namespace only.
+        where = str(self.log.with_name(f"{self.name}.ready")) if self._within else f"@haulier-{secrets.token_hex(8)}"
+        Path(where).unlink(missing_ok=True)
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.setblocking(False)
-        self._notify.bind(f"\0{where}")
+        self._notify.bind(where.replace("@", "\0", 1))
         haulier = str(Path(sys.executable).with_name("haulier"))
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *DIES_WITH_US, haulier, self._kind, "--config", str(self.config),
+                *DIES_WITH_US, *self._within, haulier, self._kind, "--config", str(self.config),
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                env={**os.environ, "NOTIFY_SOCKET": f"@{where}"},
+                env={**os.environ, "NOTIFY_SOCKET": where},
             )  # fmt: skip
         if wait:
             await self.ready()
@@ -101,6 +112,7 @@ class Process:
 
     def send(self, number: int) -> None:
         """Send it a signal; nothing happens when it is not there."""
+        self._ending = self._ending or number in (signal.SIGKILL, signal.SIGTERM)
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
@@ -268,9 +280,11 @@ class Fleet(Cloud):
         self.kill(*self.processes)
         for process in self.processes.values():
             await process.gone()
-        for pid in processes_below(self._state):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        while left := processes_below(self._state):
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(0.01)
         if self._monitor is not None:
             await self._monitor.close()
         await self.nats.end()
@@ -293,17 +307,22 @@ async def fleet(
     *,
     conductor: dict[str, Any] | None = None,
     compute: dict[str, dict[str, Any]] | None = None,
+    nats_at: str | None = None,
+    within: dict[str, tuple[str, ...]] | None = None,
 ) -> AsyncIterator[Fleet]:
-    """All processes, started; `conductor` has settings of its own, `compute` some for hosts: {host: {...}}."""
+    """All processes, started; `conductor` has settings of its own, `compute` some for hosts: {host: {...}}.
+
+    `nats_at` is the address of NATS, and `within` a command before a host's agent, where they are not on loopback.
+    """
     patience = {"scheduler_timeout": 5.0, "resend_at_most": 2.0}
     made = settings(tmp_path, hosts, **{**patience, **(conductor or {})})
     listen = address()
-    nats = NatsServer(tmp_path / "nats", (*users(hosts), MONITOR))
+    nats = NatsServer(tmp_path / "nats", (*users(hosts), MONITOR), nats_at)
     folder = tmp_path / "processes"
     folder.mkdir()
     _, accounts = _users()
     await asyncio.to_thread(write_users, Path(made.api.users_file), accounts)
-    cloud = Fleet(nats, _processes(folder, nats, made, listen, compute or {}), made, f"http://{listen}")
+    cloud = Fleet(nats, _processes(folder, nats, made, listen, compute or {}, within or {}), made, f"http://{listen}")
     try:
         await cloud.begin()
         yield cloud
@@ -315,7 +334,12 @@ async def fleet(
 
 
 def _processes(
-    folder: Path, nats: NatsServer, made: AllInOneSettings, listen: str, compute: dict[str, dict[str, Any]]
+    folder: Path,
+    nats: NatsServer,
+    made: AllInOneSettings,
+    listen: str,
+    compute: dict[str, dict[str, Any]],
+    within: dict[str, tuple[str, ...]],
 ) -> dict[str, Process]:
     host, port = listen.split(":")
     database = {"path": str(Path(made.state_dir) / "haulier.db")}
@@ -331,7 +355,7 @@ def _processes(
     for one in made.hosts:
         values = {**_told(one), "hello_again": 0.1, **compute.get(one.host, {})}
         tables = {"bus": _told(nats.settings(f"compute.{one.host}")), "compute": values}
-        found[one.host] = Process(folder, "compute", one.host, tables)
+        found[one.host] = Process(folder, "compute", one.host, tables, within.get(one.host, ()))
     return found
 
 

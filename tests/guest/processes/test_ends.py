@@ -3,11 +3,13 @@
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from haulier.model.migration import State
-from tests.guest.processes.fleet import Fleet
+from tests.guest.processes.fleet import PATIENCE, Fleet, fleet
+from tests.guest.real import processes_below
 from tests.guest.test_move import counters, processes, said_on_console
 
 pytestmark = pytest.mark.guest
@@ -65,15 +67,17 @@ async def test_a_move_goes_on_after_signal_9(cloud: Fleet, who: str) -> None:
     """At the moment the source is told to send: the crash suite has all the others."""
     server = await cloud.create(host="node1")
     await said_on_console(cloud, server, "TICK")
+    killed = asyncio.Event()
 
     def kill(subject: str, body: bytes) -> None:
         if subject == "haulier.compute.node1" and b"resize_instance" in body:
             cloud.kill(who)
             cloud.taps.remove(kill)
+            killed.set()
 
     cloud.taps.append(kill)
     assert (await cloud.action(server, {"migrate": {"host": "node2"}})).status_code == 202
-    await cloud.until(_is_gone(cloud, who))
+    await asyncio.wait_for(killed.wait(), PATIENCE)
     await cloud.start(who)
     await cloud.free(server)
     move = await cloud.newest(server)
@@ -86,19 +90,21 @@ async def test_a_move_goes_on_after_signal_9(cloud: Fleet, who: str) -> None:
     assert len(processes(cloud, server)) == 1
 
 
-def _is_gone(cloud: Fleet, who: str):  # type: ignore[no-untyped-def]
-    async def look() -> bool:
-        return not (cloud.nats.runs if who == "nats" else cloud.processes[who].runs)
+async def test_the_harness_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Even if a test breaks while a guest runs and a process does not listen to reason."""
+    pids: list[int] = []
 
-    return look
+    async def break_in_the_middle() -> None:
+        async with fleet(tmp_path, ("node1",)) as cloud:
+            await cloud.create(host="node1")
+            pids.extend(process.pid for process in cloud.processes.values())
+            assert len(processes_below(tmp_path)) == 1
+            cloud.send("api", signal.SIGSTOP)
+            raise ZeroDivisionError
 
-
-async def test_the_harness_leaves_nothing_behind(cloud: Fleet) -> None:
-    await cloud.create(host="node1")
-    pids = [process.pid for process in cloud.processes.values()]
-    await cloud.end()
+    with pytest.raises(ZeroDivisionError):
+        await break_in_the_middle()
+    assert processes_below(tmp_path) == {}
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
-    await cloud.begin()
-    cloud.send("api", signal.SIGCONT)

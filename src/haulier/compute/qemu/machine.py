@@ -151,7 +151,7 @@ class Machine:
         known = asyncio.create_task(self._known.wait())
         done, _ = await asyncio.wait({self._watch, known}, return_when=asyncio.FIRST_COMPLETED)
         known.cancel()
-        if self._watch in done:
+        if self._watch in done and not self._watch.cancelled():
             self._watch.result()
 
     async def _identify(self, monitor: Monitor) -> None:
@@ -160,18 +160,21 @@ class Machine:
             raise AnotherGuest(f"process {self._child.pid} is not the guest of server {self.server_id}: {name} {uuid}")
 
     async def _watch_guest(self, monitor: Monitor) -> None:
-        """Events are heard first and the status asked after, so that nothing falls in between."""
+        """Events are heard first and the status asked after, so that nothing falls in between.
+
+        Ends when the guest is off, or with its process: see `_await_end`.
+        """
         with monitor.events("SHUTDOWN", "STOP", "RESUME") as events:
             status = (await monitor.execute("query-status"))["status"]
             self.state = _POWER_STATES.get(status, PowerState.PAUSED)
             if status == _OFF:
                 await self._went_off()
             self._known.set()
-            while True:
+            while not self._off.is_set():
                 event = await events.get()
                 if event["event"] == "SHUTDOWN":
                     await self._went_off()
-                elif not self._off.is_set():
+                else:
                     self.state = PowerState.PAUSED if event["event"] == "STOP" else PowerState.RUNNING
 
     async def _went_off(self) -> None:
@@ -182,6 +185,8 @@ class Machine:
 
     async def _await_end(self) -> None:
         await self._child.ended.wait()
+        if self._watch is not None and self._known.is_set() and not self._off.is_set():
+            self._watch.cancel()  # no event will come
         unasked = not (self._stopping or self._off.is_set())
         self.state = PowerState.CRASHED if unasked else PowerState.SHUTDOWN
         if unasked and self._taken_up:  # one that never started is the failure of a start, and nothing else

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from haulier.conductor.cold_migration.step import Step
-from haulier.db.store import actions, claims, hosts, migrations, servers
+from haulier.db.store import actions, claims, hosts, migrations, outbox, servers
 from haulier.errors import ClaimRefused, HostNotFound, NoValidHost, StepFailed
 from haulier.model.ids import HostName
 from haulier.model.migration import Attempt, State
@@ -70,6 +70,9 @@ def _prepare(
         digest=None,
     )
     step.set_server(task_state=TaskState.RESIZE_PREP)
+    if host != step.migration.source:
+        # Leftovers that it has not deleted yet go with prep_resize; said later, that order would take the new disk.
+        outbox.drop_outside_moves(step.tx, step.server.id, host)
     step.tell(host, "prep_resize", _preparation(step, host), attempt=number)
 
 

@@ -87,6 +87,12 @@ def drop_for_migration(tx: Transaction, migration_id: MigrationId) -> None:
     tx.execute(delete(outbox).where(outbox.c.migration_id == migration_id))
 
 
+def drop_outside_moves(tx: Transaction, server_id: ServerId, host: HostName) -> None:
+    """Remove what a host is still to be told about a server that belongs to no move."""
+    same = (outbox.c.server_id == server_id) & (outbox.c.host == host) & outbox.c.migration_id.is_(None)
+    tx.execute(delete(outbox).where(same))
+
+
 def waiting_for(tx: Transaction, migration_id: MigrationId) -> list[Row[Any]]:
     """Commands of a move that are not answered: host, step, created_at, sends."""
     chosen = select(outbox).where(outbox.c.migration_id == migration_id, outbox.c.host.is_not(None))
