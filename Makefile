@@ -50,7 +50,7 @@ functional: dev ## Tests of all processes together, with simulated hosts
 guest: qemu nats network dev ## Tests that boot real guests with QEMU, also over NATS, and use the stock OpenStack client
 	@$(pytest) tests/guest tests/crash_real $(ARGS)
 
-planted: qemu dev ## Plant each bug of tests/planted in a copy, and see that its test catches it
+planted: qemu nats dev ## Plant each bug of tests/planted in a copy, and see that its test catches it
 	@$(bin)/python scripts/planted $(ARGS)
 
 crash: dev ## Kill, cut off, delay and break haulier at every point of a move (the functional stage has a sample)

@@ -78,6 +78,9 @@ class Cut:
         waiting = answer.json()["migration"]["waiting_for"]
         return [(one["host"], one["step"]) for one in waiting if one["step"] != "discard_target"] == [(host, step)]
 
+    async def has_come_to(self, states: tuple[State, ...]) -> bool:
+        return (await self.move()).state in states
+
     async def rests(self) -> bool:
         """Nothing is under way any more, as far as users are concerned."""
         return (await self.cloud.server(self.server)).task_state is None

@@ -30,7 +30,7 @@ def _row(case: Case, way: Way):  # type: ignore[no-untyped-def]
 async def test_a_host_is_cut_off(apart: Cut, case: Case, way: Way) -> None:
     await _begin(apart, case, way)
     if case.waits is None:
-        await apart.until_asked(apart.rests)
+        await apart.until_asked(lambda: apart.has_come_to(case.ends), apart.rests)
     else:
         await apart.until_asked(lambda: apart.waits_for(case.cut, case.waits or ""))
     await apart.until_runs(case.runs)

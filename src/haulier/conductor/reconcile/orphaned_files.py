@@ -43,15 +43,17 @@ class OrphanedFiles:
         for row in hosts.all_rows(tx):
             host = hosts.to_host(row, tx.now)
             if not host.fenced:
-                yield from ((host, guest) for guest in host.guests if self._is_orphan(tx, host, guest))
+                seen = row.last_heard.timestamp()
+                yield from ((host, guest) for guest in host.guests if self._is_orphan(tx, host, guest, seen))
 
-    def _is_orphan(self, tx: Transaction, host: Host, guest: Guest) -> bool:
+    def _is_orphan(self, tx: Transaction, host: Host, guest: Guest, seen: float) -> bool:
+        """`seen`: when the host said that it has files of it, which must be well after the server last changed."""
         if any(row.host == host.name for row in outbox.waiting_on_server(tx, guest.server_id)):
             return False
         server = servers.find(tx, guest.server_id)
         if server is None:
             return True
-        if tx.now - server.updated_at.timestamp() < self._settled_for:
+        if seen - server.updated_at.timestamp() < self._settled_for:
             return False
         if server.vm_state == VmState.DELETED:
             return True
