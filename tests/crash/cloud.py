@@ -23,7 +23,7 @@ from haulier.api.accept.asker import Asker
 from haulier.api.bodies.migrate import Migrate
 from haulier.bus import permissions
 from haulier.bus.interface import BusError
-from haulier.bus.local import Broker
+from haulier.bus.local import Broker, Said
 from haulier.compute import service as compute_service
 from haulier.compute.driver import HostTrouble
 from haulier.compute.journal import Journal
@@ -108,6 +108,7 @@ class CrashCloud:
         self.state = ""
         self.in_place: bool | None = False
         self.holds = False
+        self.held: list[Said] = []
         self._writes = 0
         hurried = self.fault.kind == "away"
         self.conductor_settings = msgspec.structs.replace(CONDUCTOR, prepare_timeout=1.0) if hurried else CONDUCTOR
@@ -199,6 +200,14 @@ class CrashCloud:
         self.state, self.in_place = self._eye.execute(newest, (self.server,)).fetchone() or ("", False)
         if ">" in about:
             self.fault.moved_on(self)
+
+    def deliver_held(self) -> bool:
+        """What was held back for a deletion comes after all, when nobody wants it any more; whether there was any."""
+        self.broker.losses.clear()
+        held, self.held = self.held, []
+        for said in held:
+            self.broker.deliver(said)
+        return bool(held)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -327,6 +336,16 @@ class CrashCloud:
     async def moves(self) -> list[Migration]:
         """Newest first."""
         return await self.db.read(migrations.of_server, self.server)
+
+    async def answers_all(self) -> bool:
+        """Whether every agent comes to the end of what it has been told."""
+
+        async def idle() -> bool:
+            waiting = any(not listener._queue.empty() for listener in self.broker.listeners)
+            names = [task.get_name() for role in HOSTS for task in self.processes[role].tasks]
+            return not waiting and not any(" " in name for name in names)  # the executor names them `step server`
+
+        return await self.until(idle)
 
     async def at_rest(self) -> bool:
         """Nothing is being done, and nothing is still to be said."""

@@ -104,8 +104,8 @@ async def _strike_and_look(cloud: CrashCloud, scenario: Scenario, point: Point, 
     if not cloud.probe.struck:
         result.wrong.append("the moment never came")
         return
-    if came_to_rest and cloud.fault.deliver(cloud):
-        came_to_rest = await rests(cloud)
+    if came_to_rest and (cloud.fault.deliver(cloud) or cloud.deliver_held()):
+        came_to_rest = await cloud.answers_all() and await rests(cloud)
     if not came_to_rest:
         moves = await cloud.moves()
         result.wrong.append(f"I4: not at rest after {PATIENCE:.0f} s: {[(m.id, m.state.value) for m in moves]}")

@@ -130,7 +130,9 @@ MOVES = (
 
 
 def held_in(base: Scenario, state: State) -> Ask:
-    """Bring the move of `base` to `state` and keep it there: no host hears a command but the deletion."""
+    """Bring the move of `base` to `state` and keep it there: no host hears a command but the deletion.
+
+    They come when all is over: see `CrashCloud.deliver_held`."""
 
     async def first(cloud: CrashCloud) -> str:
         if base.first is not None:
@@ -144,7 +146,9 @@ def held_in(base: Scenario, state: State) -> Ask:
             if not (cloud.holds and said.subject.startswith("haulier.compute.")):
                 return False
             command = codec.decode(said.body, Directive).command
-            return command is not None and command.step != "delete_server"
+            held = command is not None and command.step != "delete_server"
+            cloud.held.extend([said] if held else [])
+            return held
 
         cloud.broker.losses.append(loses)
         if base.fails is not None:

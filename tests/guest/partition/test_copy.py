@@ -39,7 +39,8 @@ async def test_the_target_is_lost_on_the_way(apart: Cut, way: Way) -> None:
     assert apart.watch.at_once(apart.server) == []
 
 
-@pytest.mark.parametrize("way", WAYS)
+@exhaustive
+@pytest.mark.parametrize("way", list(Way))
 async def test_the_source_is_lost_on_the_way(apart: Cut, way: Way) -> None:
     """Its agent ends the copy all the same, and leaves the guest off: who may run it is not for it to say."""
     await _cut_on_the_way(apart, SOURCE, way)

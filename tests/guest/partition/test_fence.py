@@ -88,10 +88,13 @@ async def test_no_word_helps_where_the_disk_is_on_the_host_that_is_lost(apart: C
 
 
 def _runs_when_it_answers(apart: Cut, stale: Run) -> list[bool]:
-    """Whether the guest is still there when its host says the first thing about that server that it was asked."""
+    """Whether the guest is still there when its host says that it has discarded it.
+
+    What it said while it was cut off may arrive before that.
+    """
     found: list[bool] = []
     said = subjects.event(HostName(stale.host), "answer")
-    apart.when(said, b"", lambda: found.append(Path(f"/proc/{stale.pid}").exists()))
+    apart.when(said, b"Discarded", lambda: found.append(Path(f"/proc/{stale.pid}").exists()))
     return found
 
 
