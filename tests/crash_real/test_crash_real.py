@@ -46,8 +46,8 @@ async def run(folder: Path, chosen: list[Point]) -> None:
 
 @pytest.mark.guest
 async def test_a_sample_of_the_points(tmp_path: Path) -> None:
-    seed = int(os.environ.get("HAULIER_SEED") or random.SystemRandom().randrange(1 << 32))
-    print(f"HAULIER_SEED={seed}")
+    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"SEED={seed}")
     small = [point for point in await all_points() if point.scenario != LARGE.name]
     await run(tmp_path, sample(small, SAMPLE, seed))
 
