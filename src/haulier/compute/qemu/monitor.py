@@ -36,9 +36,14 @@ class Monitor:
             if left <= 0:
                 raise HostTrouble(f"process {child.pid} has not answered over QMP within {timeout:g} s")
             client = QMPClient(socket.name)
-            with contextlib.suppress(QMPError, OSError, EOFError):
+            try:
                 await asyncio.wait_for(_connect(client, socket), left)
                 return cls(client)
+            except (QMPError, OSError, EOFError):
+                pass  # it does not listen yet
+            except asyncio.CancelledError:
+                _let_go(client)
+                raise
             await asyncio.sleep(_TRY_AGAIN)
         raise HostTrouble(f"process {child.pid} ended before it answered over QMP")
 
@@ -83,7 +88,18 @@ class Monitor:
     async def close(self) -> None:
         """Let the connection go; what it complains of at that point concerns nobody."""
         with contextlib.suppress(QMPError, OSError, EOFError, TimeoutError):
-            await asyncio.wait_for(self._client.disconnect(), ANSWER_TIMEOUT)
+            await asyncio.wait_for(asyncio.shield(_let_go(self._client)), ANSWER_TIMEOUT)
+
+
+def _let_go(client: QMPClient) -> "asyncio.Future[None]":
+    """Disconnect to the end, also when whoever wanted it is cancelled: a complaint that nobody takes is logged."""
+    if client.runstate is Runstate.IDLE:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+    ending = asyncio.ensure_future(client.disconnect())
+    ending.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    return ending
 
 
 async def _connect(client: QMPClient, socket: Path) -> None:
