@@ -108,5 +108,9 @@ async def _connect(client: QMPClient, socket: Path) -> None:
     try:
         os.stat(socket.name, dir_fd=folder)  # the library logs a socket that is not there yet as an error
         await client.connect(f"/proc/self/fd/{folder}/{socket.name}")
+        for name in ("_bh_tasks", "_reader_task", "_writer_task"):
+            task = getattr(client, name, None)  # the library's own: what ends them is heard elsewhere
+            if task is not None:
+                task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
     finally:
         os.close(folder)
