@@ -43,6 +43,7 @@ from haulier.wire import subjects
 from haulier.wire.to_conductor import Nudge
 from tests.crash.faults import INJECTED, Fault
 from tests.crash.host import Fleet, SweptDriver
+from tests.crash.may import why_no_delete, why_no_start
 from tests.crash.moments import HOSTS, ROLES, Moment, Probe, row_of
 from tests.crash.processes import (
     PROCESS,
@@ -117,7 +118,8 @@ class CrashCloud:
         self.scheduler_may_answer.set()
         self.late: list[Callable[[], None]] = []
         self._eye = sqlite3.connect(f"file:{database}?mode=ro", uri=True, check_same_thread=False)
-        fleet.may_start, fleet.may_delete = self._may_start, self._may_delete
+        fleet.may_start = lambda host, server: why_no_start(self._eye, self.journals[host], host, server)
+        fleet.may_delete = lambda host, server: why_no_delete(self._eye, host, server)
         fleet.during_copy = self._during_copy
 
     # -- starting, killing, starting again -------------------------------------------------------------------
@@ -223,39 +225,6 @@ class CrashCloud:
         running = PROCESS.get()
         if running is process:
             await process.passes("resize_instance", "send_disk", "during", HostTrouble)
-
-    # -- what the hosts may do, by the database's word -----------------------------------------------------------
-
-    def _may_start(self, host: str, server: str) -> str | None:
-        row = self._eye.execute(
-            "SELECT host, owner_epoch, task_state, vm_state FROM servers WHERE id = ?", (server,)
-        ).fetchone()
-        if row is None or row[3] == "deleted":
-            return "the server is deleted"
-        if row[0] != host:
-            return f"{row[0]} owns it"
-        epoch = self.journals[host].record(ServerId(server)).owner_epoch
-        return None if epoch == row[1] or row[2] == "deleting" else f"at epoch {epoch}, the owner's is {row[1]}"
-
-    def _may_delete(self, host: str, server: str) -> str | None:
-        row = self._eye.execute("SELECT host, task_state, vm_state FROM servers WHERE id = ?", (server,)).fetchone()
-        if row is None or row[2] == "deleted" or row[1] == "deleting":
-            return None
-        move = self._eye.execute(
-            "SELECT id, state, source, target FROM migrations WHERE server_id = ? ORDER BY id DESC LIMIT 1", (server,)
-        ).fetchone()
-        if move is None:
-            return "it owns the server" if row[0] == host and row[1] != "spawning" else None
-        events = [
-            event for (event,) in self._eye.execute("SELECT event FROM transitions WHERE migration_id = ?", (move[0],))
-        ]
-        if host == row[0]:
-            returning = move[1] == "REVERTING" and host == move[3] and "Checked" in events
-            return None if returning else f"it owns the server (the move is in {move[1]})"
-        if host == move[2] and move[1] not in ("CONFIRMED", "REVERTED", "FAILED", "CANCELLED"):
-            attested = move[1] == "CONFIRMING" and "Attested" in events
-            return None if attested else f"it is the source, and the move is in {move[1]}"
-        return None
 
     # -- the client ----------------------------------------------------------------------------------------------
 

@@ -5,11 +5,14 @@ Exit status 0 only if no point violated anything.
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import multiprocessing
 import os
+import queue
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -27,60 +30,76 @@ EVERY = 10.0
 """Seconds between two lines of progress."""
 
 
-def work_folder() -> Path:
+@contextlib.contextmanager
+def work_folder() -> Iterator[Path]:
     """In memory where there is such a place: a point is about order, not about the disk's speed."""
     shared = Path("/dev/shm")
-    return Path(tempfile.mkdtemp(prefix="haulier-crash-", dir=shared if os.access(shared, os.W_OK) else None))
+    folder = Path(tempfile.mkdtemp(prefix="haulier-crash-", dir=shared if os.access(shared, os.W_OK) else None))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def end_on_sigterm() -> None:
+    """Being told to end is an end like any other: nothing is left behind."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 class Worker:
-    """One process that runs points, one after the other. Its templates are made once."""
+    """One process that runs points, one after the other, in `folder`. Its templates are made once."""
 
-    def __init__(self, scenarios: dict[str, Scenario]) -> None:
-        self.folder = work_folder()
+    def __init__(self, folder: Path, scenarios: dict[str, Scenario]) -> None:
+        self.folder = folder
         self.scenarios = scenarios
-        self.templates = asyncio.run(make_templates(self.folder))
+        self.templates = asyncio.run(make_templates(folder))
 
     def run(self, point: Point) -> Result:
         return asyncio.run(run_point(self.templates, self.folder, self.scenarios[point.scenario], point))
 
-    def close(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
 
-
-def _work(todo: Any, done: Any, scenarios: dict[str, Scenario]) -> None:
-    worker = Worker(scenarios)
-    try:
-        while (point := todo.get()) is not None:
-            done.put(worker.run(point))
-            gc.collect(1)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        worker.close()
+def _work(todo: Any, done: Any, folder: Path, scenarios: dict[str, Scenario]) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that started it ends it
+    worker = Worker(folder, scenarios)
+    while (point := todo.get()) is not None:
+        done.put(worker.run(point))
+        gc.collect(1)
 
 
 def run_all(points: list[Point], jobs: int) -> Iterator[Result]:
-    """The results, as they come."""
+    """The results, as they come.
+
+    Raises:
+        RuntimeError: a worker has died.
+    """
     scenarios = listed.scenarios(listed.read())
-    if jobs == 1:
-        worker = Worker(scenarios)
-        try:
-            yield from map(worker.run, points)
-        finally:
-            worker.close()
-        return
     kind = multiprocessing.get_context("fork")
     todo, done = kind.Queue(), kind.Queue()
     for point in [*points, *[None] * jobs]:
         todo.put(point)
-    workers = [kind.Process(target=_work, args=(todo, done, scenarios), daemon=True) for _ in range(jobs)]
-    for worker in workers:
-        worker.start()
-    for _ in points:
-        yield done.get()
-    for worker in workers:
-        worker.join()
+    with work_folder() as folder:
+        arguments = [(todo, done, folder / str(number), scenarios) for number in range(jobs)]
+        workers = [kind.Process(target=_work, args=given, daemon=True) for given in arguments]
+        try:
+            for worker in workers:
+                worker.start()
+            for _ in points:
+                yield _next(done, workers)
+        finally:
+            for worker in workers:
+                worker.terminate()
+            for worker in workers:
+                worker.join()
+
+
+def _next(done: Any, workers: list[Any]) -> Result:
+    while True:
+        try:
+            return done.get(timeout=5.0)
+        except queue.Empty:
+            if any(worker.exitcode not in (None, 0) for worker in workers):
+                raise RuntimeError("a worker of the sweep has died") from None
 
 
 def command(point: Point) -> str:
@@ -144,6 +163,7 @@ def main() -> int:
     parser.add_argument("--derive", action="store_true", help="write the list of points anew, and run none")
     parser.add_argument("--check", action="store_true", help="compare the list with what would be derived; run none")
     asked = parser.parse_args()
+    end_on_sigterm()
     if asked.check:
         return check()
     if asked.derive:
