@@ -17,7 +17,7 @@ from haulier.compute.service import Agent
 from haulier.conductor.service import Conductor
 from haulier.config.allinone import AllInOneSettings
 from haulier.config.compute import ComputeSettings
-from haulier.db.engine import Database
+from haulier.db.engine import Database, database_file
 from haulier.db.upgrades import upgrade
 from haulier.model.ids import HostName
 from haulier.scheduler.service import Scheduler
@@ -43,7 +43,7 @@ class AllInOne:
 
     async def start(self) -> None:
         """Bring the database up to date and start the processes, the API last, when the others can serve it."""
-        self.db = Database(_database_file(Path(self.settings.state_dir)))
+        self.db = Database(database_file(Path(self.settings.state_dir) / "haulier.db"))
         await upgrade(self.db)
         await self._start_control()
         self.agents = {settings.host: self._agent(settings) for settings in self.settings.hosts}
@@ -95,11 +95,3 @@ class AllInOne:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
-
-
-def _database_file(state_dir: Path) -> Path:
-    """The file, made if it is not there; it holds nobody's password, but nobody else's business either."""
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = state_dir / "haulier.db"
-    path.touch(mode=0o600)
-    return path

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -36,11 +36,8 @@ async def api(file: ApiFile) -> AsyncIterator[str]:
     async with _database(file.database) as db:
         await _connect(bus)
         process = Api(file.api, db, bus)
-        await process.start()
-        try:
+        async with _running(process):
             yield process.url
-        finally:
-            await process.stop()
 
 
 @asynccontextmanager
@@ -52,11 +49,8 @@ async def conductor(file: ConductorFile) -> AsyncIterator[None]:
     async with _database(file.database) as db:
         await _connect(bus)
         process = Conductor(file.conductor, db, bus)
-        await process.start()
-        try:
+        async with _running(process):
             yield
-        finally:
-            await process.stop()
 
 
 @asynccontextmanager
@@ -68,11 +62,8 @@ async def scheduler(file: SchedulerFile) -> AsyncIterator[None]:
     async with _database(file.database) as db:
         await _connect(bus)
         process = Scheduler(file.scheduler, db, bus)
-        await process.start()
-        try:
+        async with _running(process):
             yield
-        finally:
-            await process.stop()
 
 
 @asynccontextmanager
@@ -84,32 +75,36 @@ async def compute(file: ComputeFile) -> AsyncIterator[None]:
     bus = NatsBus(file.bus, permissions.compute_user(HostName(file.compute.host)))
     agent = Agent(file.compute, bus, QemuDriver(file.compute))
     await _connect(bus)
-    await agent.start()
+    async with _running(agent):
+        yield
+
+
+class _Startable(Protocol):
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+@asynccontextmanager
+async def _running(process: _Startable) -> AsyncIterator[None]:
+    await process.start()
     try:
         yield
     finally:
-        await agent.stop()
+        await process.stop()
 
 
 @asynccontextmanager
 async def _database(settings: DatabaseSettings) -> "AsyncIterator[Database]":
     """The shared database, brought up to date. Processes that start at once take turns: one of them does the work."""
-    from haulier.db.engine import Database
+    from haulier.db.engine import Database, database_file
     from haulier.db.upgrades import upgrade
 
-    db = Database(_database_file(settings))
+    db = Database(database_file(Path(settings.path)))
     try:
         await upgrade(db)
         yield db
     finally:
         db.close()
-
-
-def _database_file(settings: DatabaseSettings) -> Path:
-    path = Path(settings.path)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.touch(mode=0o600)
-    return path
 
 
 async def _connect(bus: NatsBus) -> None:

@@ -45,10 +45,8 @@ class Faults:
             _die()
 
     def times_said(self, step: str) -> int:
-        """How often the answer to this step is to be said now: once, unless it is to be lost or doubled."""
-        if self._rehearsals.take(step, What.DROP):
-            return 0
-        return 2 if self._rehearsals.take(step, What.DOUBLE) else 1
+        """How often the answer to this step is to be said now."""
+        return self._rehearsals.times_said(step)
 
 
 def _die() -> None:

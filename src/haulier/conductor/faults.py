@@ -41,10 +41,8 @@ class Faults:
             tx.afterwards.append(_die)
 
     def times_sent(self, step: str) -> int:
-        """How often a command of this step (`prep_resize` ...) is to be sent now: once, unless lost or doubled."""
-        if self._rehearsals.take(step, What.DROP):
-            return 0
-        return 2 if self._rehearsals.take(step, What.DOUBLE) else 1
+        """How often a command of this step (`prep_resize` ...) is to be sent now."""
+        return self._rehearsals.times_said(step)
 
 
 @functools.cache

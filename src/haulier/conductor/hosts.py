@@ -46,8 +46,9 @@ class Hosts:
         if known:
             for guest in heartbeat.guests:
                 guest_changed(tx, heartbeat.host, guest, settled_for=self._settings.resend_after)
+            return True
         host = hosts.find(tx, heartbeat.host)
-        return known or host is None or not host.fenced
+        return host is None or not host.fenced
 
     async def power(self, power: Power) -> None:
         """A guest shut itself down or crashed."""

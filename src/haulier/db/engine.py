@@ -74,6 +74,13 @@ class _Job:
             self.future.set_result(self.value)
 
 
+def database_file(path: Path) -> Path:
+    """The file, made with its folder if it is not there; it is nobody else's business."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch(mode=0o600)
+    return path
+
+
 class Database:
     """The database of one process. `path` is the SQLite file; its folder must exist."""
 

@@ -63,6 +63,12 @@ class Rehearsals:
                 return rehearsal
         return None
 
+    def times_said(self, step: str) -> int:
+        """How often what this step has to say is to be said now: once, unless it is to be lost or doubled."""
+        if self.take(step, What.DROP):
+            return 0
+        return 2 if self.take(step, What.DOUBLE) else 1
+
 
 def _read(entry: str, host: str | None) -> Rehearsal | None:
     found = _ENTRY.fullmatch(entry)

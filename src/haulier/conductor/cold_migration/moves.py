@@ -94,11 +94,15 @@ class Moves:
         current = (State.PREPARING, failed.generation, failed.attempt, failed.host)
         if (migration.state, migration.generation, migration.attempt, migration.target) != current:
             return
-        row_id = outbox.find_command(tx, migration.id, failed.host, "prep_resize")
         outcome = Failed(failed.reason, failed.elsewhere)
-        command = commands.answered(tx, row_id, outcome) if row_id is not None else None
-        step = self._step(tx, migration, command.request_id if command else migration.request_id, command)
+        step = self._prep_resize_failed(tx, migration, failed.host, outcome)
         fire(table_of(migration), step, outcome, failed.host)
+
+    def _prep_resize_failed(self, tx: Transaction, migration: Migration, host: HostName, outcome: Failed) -> Step:
+        """Take the command out as if the host had answered it: prep_resize is the one that is not answered itself."""
+        row_id = outbox.find_command(tx, migration.id, host, "prep_resize")
+        command = commands.answered(tx, row_id, outcome) if row_id is not None else None
+        return self._step(tx, migration, command.request_id if command else migration.request_id, command)
 
     async def give_up_silent_target(self, migration: Migration) -> None:
         """A target that has said nothing to prep_resize: take the next one, and tell it to forget the matter."""
@@ -109,10 +113,8 @@ class Moves:
         if (migration.state, migration.generation) != (State.PREPARING, seen.generation):
             return
         assert migration.target is not None
-        row_id = outbox.find_command(tx, migration.id, migration.target, "prep_resize")
         outcome = Failed(f"no answer to prep_resize for {self._settings.prepare_timeout:.0f} s")
-        command = commands.answered(tx, row_id, outcome) if row_id is not None else None
-        step = self._step(tx, migration, migration.request_id, command)
+        step = self._prep_resize_failed(tx, migration, migration.target, outcome)
         step.discard_target()
         fire(table_of(migration), step, outcome, "conductor")
 

@@ -82,11 +82,6 @@ def drop_for_server(tx: Transaction, server_id: ServerId) -> None:
     tx.execute(delete(outbox).where(outbox.c.server_id == server_id))
 
 
-def drop_for_migration(tx: Transaction, migration_id: MigrationId) -> None:
-    """Remove what is still to be said in a move's steps."""
-    tx.execute(delete(outbox).where(outbox.c.migration_id == migration_id))
-
-
 def drop_outside_moves(tx: Transaction, server_id: ServerId, host: HostName) -> None:
     """Remove what a host is still to be told about a server that belongs to no move."""
     same = (outbox.c.server_id == server_id) & (outbox.c.host == host) & outbox.c.migration_id.is_(None)
