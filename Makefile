@@ -13,6 +13,7 @@ unexport $(filter OS_%,$(.VARIABLES))
 
 bin := .venv/bin
 pytest := $(bin)/python -m pytest
+two_at_once := -n 2 --dist worksteal
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,7 +46,7 @@ contract: nats dev ## Tests that hold for the in-process bus and for a real NATS
 	@$(pytest) tests/contract $(ARGS)
 
 functional: dev ## Tests of all processes together, with simulated hosts
-	@$(pytest) tests/functional $(ARGS)
+	@$(pytest) $(two_at_once) tests/functional $(ARGS)
 
 guest: qemu nats network dev ## Tests that boot real guests with QEMU, also over NATS, and use the stock OpenStack client
 	@$(pytest) tests/guest $(ARGS)

@@ -188,3 +188,4 @@ async def test_F9_files_that_nobody_owns_are_deleted(cloud: Cloud) -> None:
 
     await cloud.until(clean)
     assert await cloud.claims(server) == {}, "nor is there a claim left for it"
+    cloud.allinone.conductor.orphaned_claims.released = 0  # the one that this test has left over by hand

@@ -55,12 +55,13 @@ class Conductor:
         self._power = Power(settings, db)
         self.deletions = Deletions(settings, db)
         self.outbox = Outbox(settings, db, bus, self._handle)
+        self.orphaned_claims = OrphanedClaims(db)
         sweeps: list[Reconciler] = [
             SilentTargets(settings, db, self._moves),
             FencedHosts(db, self._moves),
             LostDeletions(db, self.deletions),
             OrphanedFiles(db, settings.orphan_after),
-            OrphanedClaims(db),
+            self.orphaned_claims,
         ]
         self.driver = Driver(sweeps, settings.sweep_every)
         self._requests: dict[type, Callable[[Any, str], Awaitable[None]]] = {

@@ -16,18 +16,23 @@ log = structlog.get_logger()
 
 
 class OrphanedClaims:
+    """`released` counts the claims it had to release: more than 0 means that haulier has a fault."""
+
     def __init__(self, db: Database) -> None:
         self._db = db
+        self.released = 0
 
     async def sweep(self) -> None:
         if await self._db.read(_orphans):
-            await self._db.write(_release)
+            self.released += await self._db.write(_release)
 
 
-def _release(tx: Transaction) -> None:
-    for row in _orphans(tx):
+def _release(tx: Transaction) -> int:
+    found = _orphans(tx)
+    for row in found:
         log.error("a claim without a cause is released", host=row.host, server=row.server_id, cause=row.cause)
         claims.release(tx, ServerId(row.server_id), host=HostName(row.host), held_by=row.migration_id)
+    return len(found)
 
 
 def _orphans(tx: Transaction) -> list[Row[tuple[str, str, int, str]]]:
