@@ -33,7 +33,7 @@ async def shown(cloud: Cloud, server: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("version", "body"), LIGHT, ids=lambda value: str(value))
-async def test_moves_to_the_window(cloud: Cloud, version: str, body: Any) -> None:
+async def test_A26_moves_to_the_window(cloud: Cloud, version: str, body: Any) -> None:
     server = await cloud.create(host="node1")
     assert (await cloud.action(server, {"migrate": body}, version=version)).status_code == 202
     await cloud.free(server)
@@ -41,7 +41,7 @@ async def test_moves_to_the_window(cloud: Cloud, version: str, body: Any) -> Non
     assert (now["status"], now["OS-EXT-SRV-ATTR:host"]) == ("VERIFY_RESIZE", "node2")
 
 
-async def test_a_named_host_moves_to_the_window_there(cloud: Cloud) -> None:
+async def test_A1_a_named_host_moves_to_the_window_there(cloud: Cloud) -> None:
     server = await cloud.create(host="node1")
     await cloud.move(server, "node3")
     now = await shown(cloud, server)

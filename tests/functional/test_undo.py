@@ -37,7 +37,7 @@ CASES = [(*step, stopped) for step in STEPS for stopped in (False, True) if not 
 @pytest.mark.parametrize(
     ("host", "primitive", "stopped"), CASES, ids=[f"{h}-{p}-{'stopped' if s else 'running'}" for h, p, s in CASES]
 )
-async def test_I3_a_named_move_that_fails_leaves_the_server_as_found(
+async def test_D1_D2_I3_a_named_move_that_fails_leaves_the_server_as_found(
     cloud: Cloud, host: str, primitive: str, stopped: bool
 ) -> None:
     server = await server_on_node1(cloud, stopped)
@@ -106,7 +106,7 @@ async def test_a_server_that_failed_to_move_can_be_moved_again(cloud: Cloud) -> 
 
 
 async def test_no_host_left(cloud: Cloud) -> None:
-    """answers.md's last row; scenarios A7 and A21: every refused host with its reason."""
+    """Every refused host with its reason."""
     server = await cloud.create(host="node1")
     await cloud.disable("node2", "old")
     await cloud.disable("node3", "older")

@@ -130,7 +130,7 @@ async def test_deleted_in_the_window_nothing_is_left_anywhere(cloud: Cloud) -> N
     assert (await cloud.newest(server)).state == State.CANCELLED
 
 
-async def test_the_next_move_may_begin_while_the_source_still_deletes(cloud: Cloud) -> None:
+async def test_B18_the_next_move_may_begin_while_the_source_still_deletes(cloud: Cloud) -> None:
     """Confirmed means free: a source that is slow to delete its copy holds nobody up."""
     server = await cloud.create(host="node1")
     first = await cloud.move(server, "node2")

@@ -214,7 +214,7 @@ UNKNOWN = "a29fac10-5692-4c1f-b73f-f5d2f01818c1"
 
 
 @pytest.mark.parametrize("server", [UNKNOWN, "abc", "vm%20one", "%00"])
-async def test_a_server_that_does_not_exist(api: ComputeApi, server: str) -> None:
+async def test_A26_a_server_that_does_not_exist(api: ComputeApi, server: str) -> None:
     answer = await api.action({"migrate": None}, server=server)
     assert answer.status_code == 404
     assert answer.json()["itemNotFound"]["message"].startswith("Instance ")
@@ -239,7 +239,7 @@ STATES = [
     ("migrate", {"vm_state": VmState.PAUSED}, "vm_state paused"),
     ("migrate", {"vm_state": VmState.ERROR}, "vm_state error"),
     ("migrate", {"vm_state": VmState.BUILDING}, "vm_state building"),
-    ("migrate", {"task_state": TaskState.RESIZE_PREP}, "task_state resize_prep"),
+    *(("migrate", {"task_state": each}, f"task_state {each}") for each in TaskState),  # whatever it is, it blocks
     ("confirmResize", {}, "vm_state active"),
     ("revertResize", {}, "vm_state active"),
     ("confirmResize", {"vm_state": VmState.RESIZED}, "migration status none"),
@@ -252,7 +252,7 @@ STATES = [
 
 
 @pytest.mark.parametrize(("action", "columns", "state"), STATES)
-async def test_the_wrong_state(api: ComputeApi, action: str, columns: dict[str, Any], state: str) -> None:
+async def test_A26_D13_the_wrong_state(api: ComputeApi, action: str, columns: dict[str, Any], state: str) -> None:
     await api.set_server(**columns)
     message = f"Cannot '{action}' instance {SERVER} while it is in {state}"
     await refused(api, {action: None}, 409, "conflictingRequest", message)
@@ -279,7 +279,7 @@ async def test_a_source_that_is_forced_down_is_a_conflict(api: ComputeApi) -> No
     assert "forced_down" in answer.json()["conflictingRequest"]["message"]
 
 
-async def test_two_at_once_become_one(api: ComputeApi) -> None:
+async def test_B18_two_at_once_become_one(api: ComputeApi) -> None:
     assert (await api.action({"migrate": None})).status_code == 202
     again = await api.action({"migrate": None})
     assert again.status_code == 409
