@@ -4,8 +4,6 @@ Each is one case of the sweep in tests/crash, told as a story.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,10 @@ import pytest
 from haulier.bus.local import Said
 from haulier.conductor.reconcile.orphaned_claims import OrphanedClaims
 from haulier.db.engine import Transaction
-from haulier.db.store import claims
-from haulier.errors import LostRace
 from haulier.model.migration import State
 from haulier.model.server import PowerState, VmState
 from tests.functional.cloud import Cloud, running, settings
+from tests.functional.hooks import conflicts, held_question
 from tests.functional.test_delete import delete, gone
 
 ONE_SMALL = {"VCPU": 1, "MEMORY_MB": 64, "DISK_GB": 1}
@@ -99,30 +96,13 @@ async def test_F6_a_killed_source_resumes_the_move_when_it_is_started_again(clou
     await runs_on(cloud, server, "node2")
 
 
-@contextmanager
-def conflicts(monkeypatch: pytest.MonkeyPatch, times: int, when: Callable[..., bool]) -> Iterator[list[str]]:
-    """The first `times` releases of a claim that `when` is true of conflict with somebody, as under load."""
-    met: list[str] = []
-    release = claims.release
-
-    def release_or_conflict(tx: Transaction, server_id: Any, **more: Any) -> None:
-        release(tx, server_id, **more)
-        if when(**more) and len(met) < times:
-            met.append(str(more))
-            raise LostRace(f"claims of {server_id}")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(claims, "release", release_or_conflict)
-        yield met
-
-
 async def test_B10_a_conflict_in_the_release_of_the_sources_claim_is_retried(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both releases of a confirm: of what runs, with the target's word, and of the disk, with the source's answer."""
     server = await cloud.create(host="node1")
     await cloud.move(server, "node2")
-    with conflicts(monkeypatch, 4, lambda host=None, **_: host == "node1") as met:
+    with conflicts(monkeypatch, "release", 4, lambda *_, host=None, **__: host == "node1") as met:
         assert (await cloud.confirm(server)).state == State.CONFIRMED
     assert len(met) == 4
     assert await cloud.claims(server) == {"node2": ONE_SMALL}
@@ -135,7 +115,7 @@ async def test_B11_a_conflict_in_the_release_of_the_targets_claim_is_retried(
     """In a revert, and in a deletion, past which Nova leaks what it could not release once."""
     server = await cloud.create(host="node1")
     await cloud.move(server, "node2")
-    with conflicts(monkeypatch, 3, lambda host=None, **_: host == "node2") as met:
+    with conflicts(monkeypatch, "release", 3, lambda *_, host=None, **__: host == "node2") as met:
         if deletion:
             await delete(cloud, server)
             await cloud.until(lambda: gone(cloud, server))
@@ -154,32 +134,15 @@ async def test_B12_a_conflict_in_the_revert_of_a_resize_on_one_host_is_retried(
         await cloud.free(server)
         move = await cloud.newest(server)
         assert (move.state, move.target) == (State.AWAITS_CONFIRM, "node1")
-        with conflicts(monkeypatch, 3, lambda host=None, **_: host == "node1") as met:
+        with conflicts(monkeypatch, "release", 3, lambda *_, host=None, **__: host == "node1") as met:
             assert (await cloud.revert(server)).state == State.REVERTED
         assert len(met) == 3
         assert await cloud.claims(server) == {"node1": ONE_SMALL}
 
 
-async def held_question(cloud: Cloud) -> tuple[asyncio.Event, asyncio.Event]:
-    """The scheduler's next answers wait: (it was asked, it may answer)."""
-    asked, may_answer = asyncio.Event(), asyncio.Event()
-    servers = cloud.allinone.broker.servers
-    subject = "haulier.scheduler.select_destinations"
-    choose = servers[subject]
-
-    async def wait_first(body: bytes) -> bytes:
-        asked.set()
-        answer = await choose(body)
-        await may_answer.wait()
-        return answer
-
-    servers[subject] = wait_first
-    return asked, may_answer
-
-
 async def test_B13_a_server_deleted_while_the_scheduler_chooses_gets_no_claim(cloud: Cloud) -> None:
     server = await cloud.create(host="node1")
-    asked, may_answer = await held_question(cloud)
+    asked, may_answer = held_question(cloud)
     assert (await cloud.action(server, {"migrate": None})).status_code == 202
     await asyncio.wait_for(asked.wait(), 30)
     await delete(cloud, server)
