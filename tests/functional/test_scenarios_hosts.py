@@ -14,6 +14,7 @@ from tests.functional.cloud import PATIENCE, Cloud, running, settings
 from tests.functional.hooks import before, held_question, long_ago
 from tests.functional.test_fence import lose
 from tests.functional.test_force import silence
+from tests.functional.test_scenarios_targets import answers
 
 SMALL = {"VCPU": 1, "MEMORY_MB": 64, "DISK_GB": 1}
 
@@ -100,6 +101,7 @@ async def test_F13_a_host_that_falls_silent_is_not_taken(cloud: Cloud, chosen: b
     else:
         await silence(cloud, "node2")
         move = await cloud.move(server)
+        assert [selection.host for selection in answers(cloud)[-1].answer.selections] == ["node3"]
     assert (move.state, [attempt.host for attempt in move.attempts]) == (State.AWAITS_CONFIRM, ["node3"])
     assert await cloud.claims(server) == {"node1 (migration)": SMALL, "node3": SMALL}
     await cloud.allinone.restart_agent("node2")
