@@ -257,7 +257,7 @@ CASES = [(each, stopped) for each in BEFORE for stopped in (False, True) if not 
 
 
 @pytest.mark.parametrize(("primitive", "stopped"), CASES, ids=[f"{p}-{'off' if s else 'on'}" for p, s in CASES])
-async def test_I3_a_primitive_that_fails_once_leaves_the_server_as_found(
+async def test_D11_I3_a_primitive_that_fails_once_leaves_the_server_as_found(
     cloud: Cloud, primitive: str, stopped: bool
 ) -> None:
     server = await made(cloud, stopped=stopped)

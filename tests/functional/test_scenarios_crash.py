@@ -1,6 +1,6 @@
 """Scenarios F1, F6, B10 to B13: what Nova's own tests still assert the wrong outcome for.
 
-Each is one case of the sweep in tests/crash, told as a story.
+Each is one case of the sweep in tests/crash, told as a story. docs/scenarios.md lists the scenarios and their tests.
 """
 
 import asyncio
