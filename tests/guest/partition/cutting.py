@@ -113,9 +113,15 @@ class Cut:
         await self.cloud.until(taken)
 
     async def all_are_back(self) -> bool:
-        """Whether every host counts as up again; one that was fenced has been told what it owns by then."""
+        """Whether every host counts as up again and was heard since; one that was fenced knows what it owns by then.
+
+        One that was cut off for a moment only may count as up all the time, and be silent for seconds afterwards.
+        """
         seen = [await self.cloud.allinone.db.read(hosts.find, host) for host in HOSTS]
-        return all(host is not None and host.why_down(DOWN_AFTER) is None for host in seen)
+        healed = time.monotonic() - self.healed_at
+        return all(
+            host is not None and host.why_down(DOWN_AFTER) is None and host.silent_for < healed for host in seen
+        )
 
     def began_since_cut(self) -> set[str]:
         """The hosts on which the guest was started since the last cut."""

@@ -48,7 +48,8 @@ async def test_a_host_is_cut_off(apart: Cut, case: Case, way: Way) -> None:
 async def _begin(apart: Cut, case: Case, way: Way) -> None:
     """Go to where the host is cut off."""
     if case.ends in ((State.CONFIRMED,), (State.REVERTED,)):
-        assert (await apart.cloud.move(apart.server, TARGET)).state == State.AWAITS_CONFIRM
+        move = await apart.cloud.move(apart.server, TARGET)
+        assert move.state == State.AWAITS_CONFIRM, move.reasons
         cut = apart.at(case.at, case.host, way, cut=case.cut)
         await apart.ask("confirmResize" if case.ends == (State.CONFIRMED,) else "revertResize")
     else:
