@@ -119,9 +119,7 @@ class Cut:
         """
         seen = [await self.cloud.allinone.db.read(hosts.find, host) for host in HOSTS]
         healed = time.monotonic() - self.healed_at
-        return all(
-            host is not None and host.why_down(DOWN_AFTER) is None and host.silent_for < healed for host in seen
-        )
+        return all(host is not None and host.why_down(DOWN_AFTER) is None and host.silent_for < healed for host in seen)
 
     def began_since_cut(self) -> set[str]:
         """The hosts on which the guest was started since the last cut."""
