@@ -108,7 +108,10 @@ class CrashCloud:
         self.server = ServerId("")
         self.state = ""
         self.in_place: bool | None = False
-        self.holds = False
+        self.generation = 0
+        self.held_from: int | None = None
+        """The generation from which a move is held where it is; None while it is not."""
+        self.holding: Callable[[Said], bool] | None = None
         self.held: list[Said] = []
         self._writes = 0
         hurried = self.fault.kind == "away"
@@ -198,14 +201,23 @@ class CrashCloud:
 
     def committed(self, about: str) -> None:
         """A transaction of that kind was committed: where is the newest move now?"""
-        newest = "SELECT state, source = target FROM migrations WHERE server_id = ? ORDER BY id DESC LIMIT 1"
-        self.state, self.in_place = self._eye.execute(newest, (self.server,)).fetchone() or ("", False)
+        newest = (
+            "SELECT state, source = target, generation FROM migrations WHERE server_id = ? ORDER BY id DESC LIMIT 1"
+        )
+        found = self._eye.execute(newest, (self.server,)).fetchone()
+        self.state, self.in_place, self.generation = found or ("", False, 0)
         if ">" in about:
             self.fault.moved_on(self)
 
+    def holds(self, state: str) -> bool:
+        """Whether the newest move has come to that state, in which it is held from then on."""
+        if self.held_from is None and self.state == state:
+            self.held_from = self.generation
+        return self.held_from is not None
+
     def deliver_held(self) -> bool:
-        """What was held back for a deletion comes after all, when nobody wants it any more; whether there was any."""
-        self.broker.losses.clear()
+        """What was held back comes after all, when nobody wants it any more; whether there was any."""
+        self.broker.losses[:] = [loses for loses in self.broker.losses if loses is not self.holding]
         held, self.held = self.held, []
         for said in held:
             self.broker.deliver(said)
@@ -280,6 +292,10 @@ class CrashCloud:
 
     async def delete(self) -> str:
         return await self.ask("delete", accept.delete)
+
+    async def cancel(self) -> str:
+        """Cancel the newest move."""
+        return await self.ask("cancel", moves.cancel, str((await self.moves())[0].id))
 
     # -- looking ---------------------------------------------------------------------------------------------------
 

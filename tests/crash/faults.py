@@ -1,14 +1,16 @@
-"""What goes wrong at a moment: kill -9, loss of power, an error, a message lost, twice or late, a deletion.
+"""What goes wrong at a moment: kill -9, loss of power, an error, a message lost, twice or late, a deletion, a cancel.
 
 A fault is written as `kind` or `kind:process`, such as `error`, `lost` or `kill:target`.
 """
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from haulier.bus.local import Said
+from haulier.errors import Conflict
 from tests.crash.moments import HOSTS
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class Fault:
     struck: bool = False
     said: Said | None = None
     _withhold: Said | None = None
-    _deletion: "asyncio.Task[str] | None" = None
+    _request: "asyncio.Task[str] | None" = None
     _kept: list[Said] = field(default_factory=list)
 
     @classmethod
@@ -46,13 +48,20 @@ class Fault:
         elif self.kind == "error":
             raise error(f"the disk is on fire {INJECTED}")
         elif self.kind == "delete":
-            self._deletion = cloud.aside(cloud.delete())
-            await asyncio.shield(self._deletion)
+            await self._ask(cloud, cloud.delete())
+        elif self.kind == "cancel":
+            await self._ask(cloud, cloud.cancel())
         elif self.kind == "cutoff":
             cloud.aside(self._cut_off(cloud))
             await asyncio.sleep(0)
         else:
             self._message(cloud)
+
+    async def _ask(self, cloud: "CrashCloud", asking: Coroutine[Any, Any, str]) -> None:
+        """A user asks for something in this very moment; what is refused is no fault of anybody's."""
+        self._request = cloud.aside(asking)
+        with contextlib.suppress(Conflict):
+            await asyncio.shield(self._request)
 
     def strike_in_transaction(self, cloud: "CrashCloud", process: "Process") -> None:
         """It happens in the writer's thread, before the commit."""
@@ -86,9 +95,17 @@ class Fault:
             self._kept.append(self.said)
 
     async def done(self) -> None:
-        """Wait until what was asked for has been accepted."""
-        if self._deletion is not None:
-            await self._deletion
+        """Wait until what was asked for has been accepted or refused."""
+        if self._request is not None:
+            await asyncio.wait([self._request])
+            if not isinstance(self._request.exception(), Conflict):
+                self._request.result()
+
+    @property
+    def accepted(self) -> bool:
+        """Whether what was asked for in that moment was accepted."""
+        request = self._request
+        return request is not None and request.done() and request.exception() is None
 
     def withholds(self, said: Said) -> bool:
         """Whether this very message is not delivered now."""

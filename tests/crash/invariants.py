@@ -216,7 +216,7 @@ def _expected_boots(cloud: CrashCloud, rows: Rows, before: Before, owner: str) -
     newest = rows.moves[0] if rows.moves else None
     base = before.contents.get(owner, before.contents[before.host])
     lineage = [owner] if owner in before.contents else [before.host, owner]
-    if newest is not None and newest.in_place and newest.state in (State.FAILED, State.REVERTED):
+    if newest is not None and newest.in_place and newest.state in (State.FAILED, State.REVERTED, State.CANCELLED):
         base = before.kept if before.kept is not None else base
         boots = [boot for boot in boots if not boot.on_copy]
     return [mark for mark in base if mark not in lost] + [boot.mark for boot in boots if boot.host in lineage]

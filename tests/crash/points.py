@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from haulier.model.migration import State
+from haulier.conductor.cold_migration.steps import CancelAsked
+from haulier.model.migration import ON_CANCEL, State
 from tests.crash.cloud import Template
 from tests.crash.moments import HOSTS, TABLES, Moment, row_name
-from tests.crash.scenarios import DELETE_AT_REST, MOVES, Scenario, deletion
+from tests.crash.scenarios import DELETE_AT_REST, MOVES, Scenario, cancellation, deletion
 
 FILE = Path(__file__).with_name("points.json")
 AGENTS = tuple(HOSTS)
@@ -84,11 +85,23 @@ def faults(moment: Moment, roles: frozenset[str], scenario: Scenario) -> Iterato
             yield f"cutoff:{role}"
     if not deletes and moment.when in ("after", "during") and moment.process != "api":
         yield "delete"
+        if not scenario.cuts_in and not scenario.variant and _before_the_switch(moment):
+            yield "cancel"
 
 
-def of_deletion(moment: Moment) -> bool:
-    """Whether a moment is the deletion's own, and not one of the move that it supersedes: those have scenarios."""
-    return moment.process == "api" or "delete" in moment.about.lower()
+def _before_the_switch(moment: Moment) -> bool:
+    """Whether a move can be cancelled there."""
+    return moment.row.partition(".")[2].partition(">")[0] in ON_CANCEL
+
+
+def of_what_cuts_in(moment: Moment, scenario: Scenario) -> bool:
+    """Whether a moment is the request's own, and not one of the move that it supersedes: those have scenarios."""
+    words = ["delete"]
+    if scenario.cancels_in is not None:
+        words = ["cancel", "restore_source", "restored"]
+        # Where the move is being undone the target was told before, and may hear it once more at any moment.
+        words += [] if scenario.cancels_in is State.RESTORING else ["discard_target", "discarded"]
+    return moment.process == "api" or any(word in moment.about.lower() for word in words)
 
 
 def derive(seen: list[Seen]) -> list[Point]:
@@ -99,7 +112,7 @@ def derive(seen: list[Seen]) -> list[Point]:
         roles = frozenset(moment.process for moment in moments) - {"api", "scheduler"}
         for moment in moments:
             before = moment.name in passed.get(scenario.follows, ())
-            if before or (scenario.deletes_in is not None and not of_deletion(moment)):
+            if before or (scenario.cuts_in and not of_what_cuts_in(moment, scenario)):
                 continue
             for fault in faults(moment, roles, scenario):
                 point = Point(scenario.name, moment.name, fault, moment.row)
@@ -108,8 +121,8 @@ def derive(seen: list[Seen]) -> list[Point]:
     return sorted(points.values(), key=lambda point: (order[point.scenario], point.at, point.fault))
 
 
-def deletions(rows: dict[str, set[str]]) -> list[Scenario]:
-    """A deletion in each state of each table that a move can rest in, on the first scenario that comes by.
+def cuts(rows: dict[str, set[str]]) -> list[Scenario]:
+    """A deletion, and where it is taken a cancel, in each state that a move can rest in, on the first that comes by.
 
     `rows` are those that each scenario passes through, by its name.
     """
@@ -119,7 +132,17 @@ def deletions(rows: dict[str, set[str]]) -> list[Scenario]:
             base = next((one for one in MOVES if row_name(name, row) in rows.get(one.name, ())), None)
             if base is not None:
                 found.setdefault((name, row.state), deletion(base, row.state, in_place=name == "IN_PLACE"))
-    return [*found.values(), DELETE_AT_REST]
+    return [*found.values(), DELETE_AT_REST, *cancellations(rows)]
+
+
+def cancellations(rows: dict[str, set[str]]) -> Iterator[Scenario]:
+    """A cancel in each state in which a table takes one, on the first scenario that passes through that state."""
+    for name, table in TABLES.items():
+        for state in [row.state for row in table if row.on is CancelAsked]:
+            through = {row_name(name, row) for row in table if row.state is state and row.on is not CancelAsked}
+            base = next((one for one in MOVES if through & rows.get(one.name, set())), None)
+            if base is not None:
+                yield cancellation(base, state, in_place=name == "IN_PLACE")
 
 
 def scenarios(points: list[Point]) -> dict[str, Scenario]:
@@ -127,7 +150,7 @@ def scenarios(points: list[Point]) -> dict[str, Scenario]:
     rows: dict[str, set[str]] = {}
     for point in points:
         rows.setdefault(point.scenario, set()).add(point.row)
-    return {scenario.name: scenario for scenario in (*MOVES, *deletions(rows))}
+    return {scenario.name: scenario for scenario in (*MOVES, *cuts(rows))}
 
 
 async def trace_all(templates: dict[bool, Template], folder: Path) -> list[Seen]:
@@ -136,7 +159,7 @@ async def trace_all(templates: dict[bool, Template], folder: Path) -> list[Seen]
 
     seen = [await trace(templates, folder, scenario) for scenario in MOVES]
     rows = {one.scenario.name: {moment.row for moment in one.moments} for one in seen}
-    return seen + [await trace(templates, folder, scenario) for scenario in deletions(rows)]
+    return seen + [await trace(templates, folder, scenario) for scenario in cuts(rows)]
 
 
 def make() -> list[Point]:

@@ -16,7 +16,7 @@ from tests.crash.points import Point, Seen
 from tests.crash.scenarios import Scenario
 from tests.crash.template import make_template, quiet
 
-HARMLESS = frozenset({"kill", "lost", "twice", "late", "latest", "cutoff"})
+HARMLESS = frozenset({"kill", "lost", "twice", "late", "latest", "cutoff", "cancel"})
 """These must not make a move fail, nor change what it ends as."""
 LATEST = 1.0
 """Seconds after all is at rest in which the moment may still come: something is said after its commit."""
@@ -53,10 +53,10 @@ async def trace(templates: dict[bool, Template], folder: Path, scenario: Scenari
 
 async def begin(cloud: CrashCloud, scenario: Scenario) -> Before:
     """Bring the cloud to where the scenario begins; what it is like there."""
-    if scenario.first is not None and scenario.deletes_in is None:
+    if scenario.first is not None and not scenario.cuts_in:
         await scenario.first(cloud)
     before = await look(cloud)
-    if scenario.first is not None and scenario.deletes_in is not None:
+    if scenario.first is not None and scenario.cuts_in:
         await scenario.first(cloud)
     if scenario.fails is not None:
         host, primitive = scenario.fails
@@ -104,7 +104,7 @@ async def _strike_and_look(cloud: CrashCloud, scenario: Scenario, point: Point, 
     if not cloud.probe.struck:
         result.wrong.append("the moment never came")
         return
-    if came_to_rest and (cloud.fault.deliver(cloud) or cloud.deliver_held()):
+    if came_to_rest and any([cloud.fault.deliver(cloud), cloud.deliver_held()]):
         came_to_rest = await cloud.answers_all() and await rests(cloud)
     if not came_to_rest:
         moves = await cloud.moves()
@@ -138,9 +138,11 @@ async def _ended_well(cloud: CrashCloud, scenario: Scenario, point: Point, befor
     found = []
     # What fails once in the scenario may have failed in the work that the kill undid, and not again.
     ends = scenario.ends | ({State.AWAITS_CONFIRM} if scenario.fails is not None else set())
+    if _kind(point) == "cancel" and cloud.fault.accepted:
+        ends = frozenset({State.CANCELLED})
     if _kind(point) in HARMLESS and newest.state not in ends:
         reasons = "; ".join(newest.reasons)
-        found.append(f"I3: it ended in {newest.state}, expected {sorted(scenario.ends)}: {reasons}")
+        found.append(f"I3: it ended in {newest.state}, expected {sorted(ends)}: {reasons}")
     if _kind(point) in HARMLESS:
         restores = sum(1 for attempt in newest.attempts if attempt.failed) + (newest.state == State.REVERTED)
         moved_in_place = newest.in_place and newest.state in (State.AWAITS_CONFIRM, State.CONFIRMED)

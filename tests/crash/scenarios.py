@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import msgspec
 
 from haulier.bus.local import Said
-from haulier.db.store import hosts
+from haulier.conductor.cold_migration.step import DISCARD
+from haulier.db.engine import Transaction
+from haulier.db.store import hosts, outbox
 from haulier.model.ids import HostName
 from haulier.model.migration import State
 from haulier.wire import codec
@@ -31,10 +33,16 @@ class Scenario:
     fails: tuple[str, str] | None = None
     """A host and its primitive, which fails once."""
     deletes_in: State | None = None
+    cancels_in: State | None = None
     follows: str = ""
     """The scenario that it is until its step fails."""
     variant: bool = False
     """It passes through the same rows of the table as another one."""
+
+    @property
+    def cuts_in(self) -> bool:
+        """Whether it comes in the middle of a move; `first` has begun that move then."""
+        return self.deletes_in is not None or self.cancels_in is not None
 
 
 async def _nothing(_cloud: CrashCloud) -> str:
@@ -103,6 +111,10 @@ def delete(cloud: CrashCloud) -> Awaitable[str]:
     return cloud.delete()
 
 
+def cancel(cloud: CrashCloud) -> Awaitable[str]:
+    return cloud.cancel()
+
+
 MOVES = (
     _move("migrate", unnamed),
     _move("migrate-named", named),
@@ -129,8 +141,9 @@ MOVES = (
 )
 
 
-def held_in(base: Scenario, state: State) -> Ask:
-    """Bring the move of `base` to `state` and keep it there: no host hears a command but the deletion.
+def held_in(base: Scenario, state: State, still_heard: str = "") -> Ask:
+    """Bring the move of `base` to `state` and keep it there: what hosts are told for it is not heard, save the step
+    `still_heard`; what supersedes it is.
 
     They come when all is over: see `CrashCloud.deliver_held`."""
 
@@ -142,14 +155,15 @@ def held_in(base: Scenario, state: State) -> Ask:
 
         def loses(said: Said) -> bool:
             cloud.committed("")  # the message may be ahead of the news of its commit
-            cloud.holds = cloud.holds or cloud.state == state.value
-            if not (cloud.holds and said.subject.startswith("haulier.compute.")):
+            if not (cloud.holds(state.value) and said.subject.startswith("haulier.compute.")):
                 return False
             command = codec.decode(said.body, Directive).command
-            held = command is not None and command.step != "delete_server"
+            overtaken = command is not None and command.generation <= (cloud.held_from or 0)
+            held = overtaken and command.step not in ("delete_server", still_heard)
             cloud.held.extend([said] if held else [])
             return held
 
+        cloud.holding = loses
         cloud.broker.losses.append(loses)
         if base.fails is not None:
             cloud.drivers[base.fails[0]].fails_once.add(base.fails[1])
@@ -158,20 +172,44 @@ def held_in(base: Scenario, state: State) -> Ask:
         await base.ask(cloud)
 
         async def there() -> bool:
-            cloud.holds = cloud.holds or cloud.state == state.value
-            return cloud.holds
+            return cloud.holds(state.value)
 
         assert await cloud.until(there, PATIENCE), f"the move did not come to {state}"
+        await cloud.db.write(_say_no_more, still_heard)
+
+        async def answered() -> bool:
+            return not await cloud.db.read(outbox.about_server, cloud.server, still_heard)
+
+        assert await cloud.until(answered, PATIENCE), f"{still_heard} is not answered"
         return ""
 
     return first
+
+
+def _say_no_more(tx: Transaction, but: str) -> None:
+    """What is held back is not said again at some moment or other: each run passes through the same moments."""
+    later = "UPDATE outbox SET next_at = next_at + 3600 WHERE host IS NOT NULL AND step != ?"
+    tx.connection.exec_driver_sql(later, (but,))
 
 
 def deletion(base: Scenario, state: State, *, in_place: bool) -> Scenario:
     """The server is deleted while its move is in `state`."""
     name = f"delete-in-{'place-' if in_place else ''}{state.value}"
     return Scenario(
-        name, delete, frozenset({S.CANCELLED}), held_in(base, state), stopped=base.stopped, deletes_in=state
+        name,
+        delete,
+        frozenset({S.CANCELLED}),
+        held_in(base, state),
+        stopped=base.stopped,
+        deletes_in=state,
+    )
+
+
+def cancellation(base: Scenario, state: State, *, in_place: bool) -> Scenario:
+    """The move is cancelled while it is in `state`."""
+    name = f"cancel-in-{'place-' if in_place else ''}{state.value}"
+    return Scenario(
+        name, cancel, frozenset({S.CANCELLED}), held_in(base, state, DISCARD), stopped=base.stopped, cancels_in=state
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from haulier.compute.simulated import SimulatedDriver
 from haulier.db.store import claims
 from haulier.errors import LostRace
-from tests.functional.cloud import Cloud
+from tests.functional.cloud import PATIENCE, Cloud
 
 
 def before(driver: SimulatedDriver, primitive: str, do: Callable[[], Awaitable[Any]]) -> Callable[[], None]:
@@ -67,3 +67,15 @@ async def long_ago(cloud: Cloud, migration: int) -> None:
     """The move was last changed an hour ago, so that whoever is waited for in it is silent for that long."""
     statement = "UPDATE migrations SET updated_at = updated_at - 3600 WHERE id = ?"
     await cloud.allinone.db.write(lambda tx: tx.connection.exec_driver_sql(statement, (migration,)).rowcount)
+
+
+def held_before(driver: SimulatedDriver, primitive: str) -> tuple[Callable[[], Awaitable[Any]], Callable[[], None]]:
+    """The host stops before it does that: await the first to see it there, call the second to let it go on."""
+    reached, go = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        reached.set()
+        await go.wait()
+
+    before(driver, primitive, wait)
+    return lambda: asyncio.wait_for(reached.wait(), PATIENCE), go.set

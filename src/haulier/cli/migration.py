@@ -6,9 +6,10 @@ import click
 
 from haulier.cli import narrate, output
 from haulier.cli.cloud import Cloud, Found, pass_cloud
-from haulier.cli.follow import read
+from haulier.cli.follow import follow, not_as_asked, read
 from haulier.cli.output import format_option
 from haulier.cli.quantities import duration, size
+from haulier.cli.wait import wait_option
 
 
 @click.group()
@@ -52,8 +53,7 @@ def list_migrations(cloud: Cloud, server: str | None, status: str | None, host: 
 @pass_cloud
 def show(cloud: Cloud, migration: str, form: str) -> None:
     """Show all about one move: MIGRATION is its number, or a server, whose newest move is shown."""
-    number = int(migration) if migration.isdecimal() else cloud.newest_migration(cloud.server(migration))
-    found = read(cloud, number)
+    found = _found(cloud, migration)
     if form == "json":
         output.as_json(found)
         return
@@ -61,6 +61,36 @@ def show(cloud: Cloud, migration: str, form: str) -> None:
     click.echo()
     for after, sentence in narrate.Story().news(found):
         click.echo(f"{after:8.1f} s  {sentence}")
+
+
+@migration.command()
+@click.argument("migration")
+@wait_option()
+@format_option
+@pass_cloud
+def cancel(cloud: Cloud, migration: str, wait: bool, form: str) -> None:
+    """End a move as it began: MIGRATION is its number, or a server, whose newest move is ended.
+
+    Possible until the target takes the server over; from then on a move is confirmed or reverted. A copy under way
+    ends, and a guest that was powered off for the move is started again where it was.
+    """
+    found = _found(cloud, migration)
+    number, server = found["id"], found["server_id"]
+    cloud.client.compute("DELETE", f"/servers/{server}/migrations/{number}")
+    if wait:
+        found = follow(cloud, number, server, form, told=len(found["transitions"]))
+    elif form != "json":
+        click.echo(f"accepted; `haulier migration show {number}` tells how far it is")
+    if form == "json":
+        output.as_json(found if wait else read(cloud, number))
+    if wait and narrate.left_off(found):
+        raise not_as_asked(found, f"migration {number} is cancelled, but the guest could not be started again")
+
+
+def _found(cloud: Cloud, migration: str) -> Found:
+    """The whole document of a move, by its number or by its server, whose newest it is then."""
+    number = int(migration) if migration.isdecimal() else cloud.newest_migration(cloud.server(migration))
+    return read(cloud, number)
 
 
 def _pairs(one: Found) -> list[tuple[str, Any]]:

@@ -18,8 +18,9 @@ TOLD = {
     "SWITCHED": "{target} owns the server from here on; it starts the guest if it ran",
     "AWAITS_CONFIRM": "{target} is done",
     "RESTORING": "{source} brings the server back to how it was",
+    "CANCELLING": "the move is cancelled; {source} brings the server back to how it was",
     "FAILED": "the server stays on {source}, as it was",
-    "CANCELLED": "the move is cancelled",
+    "CANCELLED": "the move is cancelled; the server stays on {source}, as it was",
     "ATTESTING": "{target} is asked whether it holds the disk, now",
     "CONFIRMING": "{target} holds it; {source} deletes its copy",
     "CONFIRMED": "the server is on {target} for good",
@@ -48,7 +49,7 @@ TOLD_IN_PLACE = {
 WORTH_SAYING = 3.0
 """Seconds that somebody may take for a step before it is said who is waited for."""
 NOT_STARTED = "the server stays on {source}, but off: it could not be started there again"
-"""The one way in which a failed move leaves something behind."""
+"""The one way in which a failed or cancelled move leaves something behind."""
 
 ENDS = frozenset({"CONFIRMED", "REVERTED", "FAILED", "CANCELLED"})
 SETTLED = ENDS | {"AWAITS_CONFIRM"}
@@ -97,7 +98,9 @@ class Story:
                 yield failure(failed)
         sentences = TOLD_IN_PLACE if target == document["source"] else TOLD
         told = sentences.get(transition["to"], transition["to"])
-        if (transition["from"], transition["event"]) == ("RESTORING", "Failed"):
+        if transition["event"] == "Deleted":
+            told = "the server is deleted, and the move with it"
+        if _could_not_start(transition):
             told = NOT_STARTED
         sent = document["progress"]["bytes_total"]
         bytes_sent = f", {size(sent)}" if sent else ""
@@ -113,6 +116,15 @@ class Story:
             self._pace.note(now, sent["bytes_done"])
             parts.append(progress(sent["bytes_done"], sent["bytes_total"], self._pace))
         return ", ".join(part for part in (*parts, *waited_for(document, longer_than=WORTH_SAYING)) if part)
+
+
+def left_off(document: Document) -> bool:
+    """Whether a move that failed or was cancelled left the server off because it could not be started again."""
+    return bool(document["transitions"]) and _could_not_start(document["transitions"][-1])
+
+
+def _could_not_start(transition: Document) -> bool:
+    return transition["from"] in ("RESTORING", "CANCELLING") and transition["event"] == "Failed"
 
 
 def waited_for(document: Document, *, longer_than: float = 0.0) -> list[str]:

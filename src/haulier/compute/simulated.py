@@ -109,6 +109,11 @@ class SimulatedDriver:
         await self._act("power_off", server_id)
         self._gone(server_id)
 
+    async def goes_off(self, server_id: ServerId, seconds: float) -> bool:
+        await self._act("goes_off", server_id)
+        self._gone(server_id)
+        return True
+
     async def pause(self, server_id: ServerId) -> None:
         await self._act("pause", server_id)
         self.guests[server_id] = PowerState.PAUSED

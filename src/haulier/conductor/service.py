@@ -29,6 +29,7 @@ from haulier.wire import codec, events, subjects
 from haulier.wire.to_compute import AskConsole, Console
 from haulier.wire.to_conductor import (
     BuildServer,
+    CancelMigration,
     ConfirmMigration,
     ConsoleAnswer,
     ConsoleQuestion,
@@ -68,6 +69,7 @@ class Conductor:
             MigrateServer: self._moves.migrate_server,
             ConfirmMigration: self._moves.confirm,
             RevertMigration: self._moves.revert,
+            CancelMigration: self._moves.cancel,
             BuildServer: self._builds.build_server,
             PowerServer: self._power.power_server,
             DeleteServer: self.deletions.delete_server,

@@ -40,6 +40,25 @@ class HostForcedDown(Conflict):
 
 
 @dataclass(eq=False)
+class TooLateToCancel(Conflict):
+    """A move can be cancelled until the target owns the server. `status` is the migration's."""
+
+    migration: int
+    status: str
+    text = (
+        "Migration {migration} is {status}: a move can be cancelled until its target has taken the server over. "
+        "From then on, confirm it or revert it."
+    )
+
+
+@dataclass(eq=False)
+class MigrationEnded(Conflict):
+    migration: int
+    status: str
+    text = "Migration {migration} has ended, it is {status}: there is nothing left to cancel."
+
+
+@dataclass(eq=False)
 class NoConsole(Conflict):
     """`why` is a whole clause."""
 

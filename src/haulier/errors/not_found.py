@@ -55,7 +55,7 @@ class NoHypervisorMatches(NotFound):
 
 @dataclass(eq=False)
 class NoLiveMigration(NotFound):
-    """Nova's route for the moves of a running guest, of which there are none."""
+    """No move of that number of that server, in the words of Nova, which knows the route for live ones only."""
 
     migration: str
     server: str

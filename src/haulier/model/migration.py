@@ -38,6 +38,8 @@ class State(StrEnum):
     REVERTED = "REVERTED"
     RESTORING = "RESTORING"
     """A step failed: the source brings the server back to how it was found."""
+    CANCELLING = "CANCELLING"
+    """A cancel was accepted: the source brings the server back to how it was found."""
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
     """Ended by a request, the server's deletion included."""
@@ -60,6 +62,7 @@ STATUS = {
     State.RETURNING: "reverting",
     State.REVERTED: "reverted",
     State.RESTORING: "migrating",
+    State.CANCELLING: "migrating",
     State.FAILED: "error",
     State.CANCELLED: "cancelled",
 }
@@ -77,8 +80,19 @@ NEXT = {
     State.REVERT_CHECKING: State.REVERTING,
     State.REVERTING: State.RETURNING,
     State.RETURNING: State.REVERTED,
+    State.CANCELLING: State.CANCELLED,
 }
 """What comes next if all goes well; nothing where a user decides or the move has ended."""
+
+
+ON_CANCEL = {
+    State.REQUESTED: State.CANCELLED,
+    State.PREPARING: State.CANCELLING,
+    State.COPYING: State.CANCELLING,
+    State.RECEIVING: State.CANCELLING,
+    State.RESTORING: State.CANCELLING,
+}
+"""Where an accepted cancel leads. From the switch on there is none: confirm or revert is what ends the move then."""
 
 
 class Kind(StrEnum):

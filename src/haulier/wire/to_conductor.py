@@ -4,6 +4,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from haulier.model.ids import HostName, MigrationId, RequestId, ServerId
+from haulier.model.migration import State
 
 
 class FailedAttempt(msgspec.Struct, frozen=True):
@@ -47,6 +48,15 @@ class RevertMigration(msgspec.Struct, frozen=True, tag=True):
     request_id: RequestId
 
 
+class CancelMigration(msgspec.Struct, frozen=True, tag=True):
+    """Accepted: the move is to end as it began. `was` is the state that the request found and ended."""
+
+    migration_id: MigrationId
+    generation: int
+    request_id: RequestId
+    was: State
+
+
 class BuildServer(msgspec.Struct, frozen=True, tag=True):
     """Accepted: a new server is to be placed and built."""
 
@@ -69,7 +79,9 @@ class DeleteServer(msgspec.Struct, frozen=True, tag=True):
     request_id: RequestId
 
 
-Request = MigrateServer | ConfirmMigration | RevertMigration | BuildServer | PowerServer | DeleteServer
+Request = (
+    MigrateServer | ConfirmMigration | RevertMigration | CancelMigration | BuildServer | PowerServer | DeleteServer
+)
 
 
 class Nudge(msgspec.Struct, frozen=True):

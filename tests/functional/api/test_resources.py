@@ -287,7 +287,7 @@ async def test_a_servers_live_migrations(api: ComputeApi) -> None:
     assert (await api.call("GET", f"/servers/1/migrations/{SERVER}")).status_code == 404
     assert (await api.call("DELETE", f"{path}/1")).status_code == 404
     await api.open_window()
-    assert (await api.call("DELETE", f"{path}/1")).status_code == 400
+    assert (await api.call("DELETE", f"{path}/1")).status_code == 409
 
 
 async def test_the_reason_is_in_the_event(api: ComputeApi) -> None:

@@ -6,9 +6,10 @@ import re
 import pytest
 
 from haulier.conductor.cold_migration import in_place
+from haulier.conductor.cold_migration.steps import CancelAsked, ConfirmAsked, RevertAsked
 from haulier.conductor.cold_migration.table import COLD_MIGRATION, IN_PLACE
 from haulier.conductor.machine import Row, Silence
-from haulier.model.migration import FINAL, State
+from haulier.model.migration import FINAL, ON_CANCEL, State
 
 BEFORE_A_TARGET = {State.REQUESTED}
 NOT_NEEDED = {State.RECEIVING}
@@ -24,7 +25,7 @@ def test_it_leads_on_from_every_state_that_it_can_be_in() -> None:
 
 @pytest.mark.parametrize("row", IN_PLACE.rows, ids=lambda row: f"{row.state}-{row.on.__name__}")
 def test_failed_and_silent_are_both_said(row: Row) -> None:
-    waits_for_a_user = row.state == State.AWAITS_CONFIRM
+    waits_for_a_user = row.on in (ConfirmAsked, RevertAsked, CancelAsked)
     assert (row.failed is None, row.silent is None) == (waits_for_a_user, waits_for_a_user)
 
 
@@ -34,6 +35,8 @@ def test_what_a_user_asks_for_leads_to_the_same_state_in_both() -> None:
         [(row.on, row.to) for row in table if row.state == State.AWAITS_CONFIRM] for table in (COLD_MIGRATION, IN_PLACE)
     ]
     assert asked[0] == asked[1]
+    cancelled = {row.state: row.to[0] for row in IN_PLACE if row.on is CancelAsked}
+    assert cancelled.items() <= ON_CANCEL.items()
 
 
 def test_a_host_that_has_the_disk_is_never_given_up() -> None:

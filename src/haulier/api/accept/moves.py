@@ -10,13 +10,22 @@ from haulier.api.accept.asker import Asker, free, heard, not_locked, record, ser
 from haulier.api.bodies.migrate import Migrate
 from haulier.db.engine import Transaction
 from haulier.db.store import flavors, hosts, images, migrations, outbox, servers
-from haulier.errors import HostForcedDown, SameFlavor, SameHost, UnknownFlavor, WrongState
+from haulier.errors import (
+    HostForcedDown,
+    MigrationEnded,
+    NoLiveMigration,
+    SameFlavor,
+    SameHost,
+    TooLateToCancel,
+    UnknownFlavor,
+    WrongState,
+)
 from haulier.model.flavor import Flavor
 from haulier.model.ids import HostName, MigrationId
-from haulier.model.migration import Kind, Migration, State
+from haulier.model.migration import ON_CANCEL, Kind, Migration, State
 from haulier.model.server import Server, TaskState, VmState
 from haulier.wire import codec, subjects
-from haulier.wire.to_conductor import ConfirmMigration, MigrateServer, Request, RevertMigration
+from haulier.wire.to_conductor import CancelMigration, ConfirmMigration, MigrateServer, Request, RevertMigration
 
 MOVABLE = frozenset({VmState.ACTIVE, VmState.STOPPED})
 RESIZED = frozenset({VmState.RESIZED})
@@ -84,6 +93,29 @@ def revert(tx: Transaction, asker: Asker, server_id: str) -> MigrationId:
     record(tx, asker, server, "revertResize")
     _send(tx, server, move.id, "revert_migration", RevertMigration(move.id, move.generation + 1, asker.request_id))
     return move.id
+
+
+def cancel(tx: Transaction, asker: Asker, server_id: str, migration_id: str) -> None:
+    """Accept that a move ends as it began. Asked twice it is the same as once; a silent source is waited for.
+
+    Raises:
+        ServerNotFound, ServerLocked, NoLiveMigration, MigrationEnded, TooLateToCancel, LostRace: refused.
+    """
+    server = server_of(tx, asker, server_id)
+    not_locked(asker, server)
+    move = migrations.find(tx, migration_id)
+    if move is None or move.server_id != server.id:
+        raise NoLiveMigration(migration_id, server.id)
+    if move.state is State.CANCELLING:
+        return
+    if not move.is_live:
+        raise MigrationEnded(move.id, move.status)
+    if move.state not in ON_CANCEL:
+        raise TooLateToCancel(move.id, move.status)
+    migrations.advance(tx, move, ON_CANCEL[move.state], event="CancelAsked", actor=asker.user_id)
+    record(tx, asker, server, "cold_migration_cancel")
+    message = CancelMigration(move.id, move.generation + 1, asker.request_id, move.state)
+    _send(tx, server, move.id, "cancel_migration", message)
 
 
 def _movable(tx: Transaction, asker: Asker, server_id: str, action: str) -> Server:

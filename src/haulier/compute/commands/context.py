@@ -37,8 +37,9 @@ class Context:
     async def start(self, command: Command, guest: GuestSpec) -> PowerState:
         """Start the guest if this host may, and give its power state; it is expected to run from now on.
 
-        A guest that runs but is not expected to was being stopped when that was cut short. It may be on its way down,
-        so the stop is finished first.
+        A guest that runs but is not expected to was being stopped when that was cut short. Its button was pressed and
+        it may be on its way down, so it gets the time for that first. One that stays up is left running: its plug is
+        not pulled for a stop that nobody wants any more.
 
         Raises:
             HostTrouble: it may not be started here, has no disk here, or QEMU does not start. Then it is not
@@ -48,8 +49,9 @@ class Context:
         refusal = why_no_start(self.record(command), command.owner_epoch)
         if refusal is not None:
             raise HostTrouble(f"not started: {refusal}")
-        if self.runs(server_id) and not self.record(command).expected_running:
-            await self.driver.power_off(server_id, self.settings.power_off_grace)
+        half_stopped = self.runs(server_id) and not self.record(command).expected_running
+        if half_stopped and not await self.driver.goes_off(server_id, self.settings.power_off_grace):
+            await self.note(command, expected_running=True)
         if not self.runs(server_id):
             if not await self.driver.has_disk(server_id):
                 raise HostTrouble(f"there is no disk of server {server_id} on host {self.settings.host}")

@@ -99,6 +99,10 @@ class QemuDriver:
         if stray is not None:
             await stray.kill()
 
+    async def goes_off(self, server_id: ServerId, seconds: float) -> bool:
+        machine = self._machines.get(server_id)
+        return machine is None or await machine.goes_off(seconds)
+
     async def pause(self, server_id: ServerId) -> None:
         await self._machine(server_id).pause()
 

@@ -5,7 +5,7 @@ A guest that powers itself off leaves QEMU paused; the watcher here ends that pr
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import structlog
@@ -109,17 +109,41 @@ class Machine:
 
     async def power_off(self, grace: float, press_again: float) -> None:
         """Press the power button for up to `grace` seconds, then pull the plug. The process is gone afterwards."""
-        self._stopping = True
-        try:
+        async with self._meant_to_stop():
             if grace > 0 and self._child.alive:
                 with contextlib.suppress(HostTrouble):
                     await self._press_until_off(grace, press_again)
+        await self._end()
+
+    async def goes_off(self, seconds: float) -> bool:
+        """Whether the guest is off within `seconds`, without pressing its button again; if so its process is gone."""
+        async with self._meant_to_stop():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._off_or_ended(), seconds)
+        self._stopping = self._off.is_set() or not self._child.alive
+        if self._stopping:
+            await self._end()
+        return self._stopping
+
+    async def _off_or_ended(self) -> None:
+        ends = [asyncio.create_task(event.wait()) for event in (self._off, self._child.ended)]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in ends:
+                each.cancel()
+
+    @contextlib.asynccontextmanager
+    async def _meant_to_stop(self) -> AsyncIterator[None]:
+        """That the guest goes off in here is no news. If this is cut short the watcher sees to what comes of it."""
+        self._stopping = True
+        try:
+            yield
         except asyncio.CancelledError:
-            self._stopping = False  # the button was pressed all the same: the watcher sees to what comes of it
+            self._stopping = False
             if self._off.is_set():
                 await self._end()
             raise
-        await self._end()
 
     async def pause(self) -> None:
         await self._ask("stop")

@@ -86,7 +86,7 @@ def close_reverted(step: Step, restored: Restored) -> None:
 
 def try_elsewhere(step: Step, restored: Restored) -> State:
     """The guest is as it was found, the copy is gone; the next alternate if there is one, else the move ends here."""
-    _hold(step, server={}, migration=step.migration.old_flavor.claims())
+    hold_as_found(step)
     return steps.try_elsewhere(step, restored)
 
 
@@ -96,14 +96,14 @@ def try_elsewhere(step: Step, restored: Restored) -> State:
 @leads_to(State.PREPARING, State.FAILED)
 def next_alternate(step: Step, failed: Failed) -> State:
     """prep_resize failed: nothing was touched, so the next host is asked at once."""
-    _hold(step, server={}, migration=step.migration.old_flavor.claims())
+    hold_as_found(step)
     return undo.next_alternate(step, failed)
 
 
 @leads_to(State.RESTORING)
 def restore(step: Step, failed: Failed) -> State:
     """The copy failed, before the switch: the host drops what there is of it and starts the guest if it ran."""
-    _leave_copy(step, failed)
+    _copy_failed(step, failed)
     step.tell(step.target, "restore_source", RestoreInPlace(step.guest(step.migration.old_flavor), start=None))
     return State.RESTORING
 
@@ -116,7 +116,7 @@ def switch_back(step: Step, failed: Failed) -> State:
     """
     migration = step.migration
     epoch = step.server.owner_epoch + 1
-    _leave_copy(step, failed)
+    _copy_failed(step, failed)
     step.set_server(owner_epoch=epoch, flavor=migration.old_flavor)
     restored = RestoreInPlace(step.guest(migration.old_flavor), start=bool(migration.was_running))
     step.tell(step.target, "restore_source", restored, owner_epoch=epoch)
@@ -126,7 +126,7 @@ def switch_back(step: Step, failed: Failed) -> State:
 @leads_to(State.FAILED)
 def end_stopped(step: Step, failed: Failed) -> State:
     """The disk is as it was, but the guest does not start again: the move ends, and the server is shown as off."""
-    _hold(step, server={}, migration=step.migration.old_flavor.claims())
+    hold_as_found(step)
     return undo.end_stopped(step, failed)
 
 
@@ -137,12 +137,22 @@ def end_reverted_stopped(step: Step, failed: Failed) -> State:
     return undo.end_reverted_stopped(step, failed)
 
 
-def _leave_copy(step: Step, failed: Failed) -> None:
-    attempts.note_failure(step, failed.reason)
+def _copy_failed(step: Step, failed: Failed) -> None:
     if step.migration.named or not failed.elsewhere:
         step.keep(alternates=())
+    leave_copy(step, failed.reason)
+
+
+def leave_copy(step: Step, reason: str) -> None:
+    """This attempt is over; what the copy takes of the disk stays claimed until the host has dropped it."""
+    attempts.note_failure(step, reason)
     migration = step.migration
     _hold(step, server=_of_a_copy(migration.new_flavor.claims()), migration=migration.old_flavor.claims())
+
+
+def hold_as_found(step: Step) -> None:
+    """There is no copy any more: the migration holds what the server held before it."""
+    _hold(step, server={}, migration=step.migration.old_flavor.claims())
 
 
 def _hold(step: Step, *, server: Amounts, migration: Amounts) -> None:

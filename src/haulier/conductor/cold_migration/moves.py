@@ -5,7 +5,7 @@ import msgspec
 from haulier.bus.interface import Bus
 from haulier.conductor import commands
 from haulier.conductor.cold_migration.step import DISCARD, Step
-from haulier.conductor.cold_migration.steps import Chosen, ConfirmAsked, RevertAsked
+from haulier.conductor.cold_migration.steps import CancelAsked, Chosen, ConfirmAsked, RevertAsked
 from haulier.conductor.cold_migration.table import table_of
 from haulier.conductor.machine import Silence, fire
 from haulier.conductor.scheduling import ask_scheduler
@@ -18,7 +18,13 @@ from haulier.model.request import SKIPPED_BY_FORCE, RequestSpec, Resident
 from haulier.wire import codec
 from haulier.wire.events import Answer, Discarded, Failed, Outcome, Stale
 from haulier.wire.to_compute import Command
-from haulier.wire.to_conductor import ConfirmMigration, FailedAttempt, MigrateServer, RevertMigration
+from haulier.wire.to_conductor import (
+    CancelMigration,
+    ConfirmMigration,
+    FailedAttempt,
+    MigrateServer,
+    RevertMigration,
+)
 
 GOES_ON = (Silence.ASK_THEN_NEXT, Silence.OR_FENCE_FAILS, Silence.OR_FENCE_DOES)
 EVENT = "conductor_migrate_server"
@@ -140,21 +146,27 @@ class Moves:
 
     async def confirm(self, request: ConfirmMigration, row_id: str) -> None:
         """The API has accepted a confirm and made the transition: do what the table says for it."""
-        await self._db.write(self._asked, request, row_id, ConfirmAsked())
+        await self._db.write(self._asked, request, row_id, State.AWAITS_CONFIRM, ConfirmAsked())
 
     async def revert(self, request: RevertMigration, row_id: str) -> None:
         """The API has accepted a revert and made the transition."""
-        await self._db.write(self._asked, request, row_id, RevertAsked())
+        await self._db.write(self._asked, request, row_id, State.AWAITS_CONFIRM, RevertAsked())
+
+    async def cancel(self, request: CancelMigration, row_id: str) -> None:
+        """The API has accepted a cancel and made the transition."""
+        await self._db.write(self._asked, request, row_id, request.was, CancelAsked())
 
     def _asked(
         self,
         tx: Transaction,
-        request: ConfirmMigration | RevertMigration,
+        request: ConfirmMigration | RevertMigration | CancelMigration,
         row_id: str,
-        event: ConfirmAsked | RevertAsked,
+        was: State,
+        event: ConfirmAsked | RevertAsked | CancelAsked,
     ) -> None:
+        """The rest of a transition that an accepted request has made, out of the state `was`; done once."""
         migration = migrations.get(tx, request.migration_id)
-        row = table_of(migration).on(State.AWAITS_CONFIRM, event)
+        row = table_of(migration).on(was, event)
         if outbox.take(tx, row_id) is None or row is None:
             return
         if (migration.state, migration.generation) == (row.to[0], request.generation):

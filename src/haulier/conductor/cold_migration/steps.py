@@ -38,6 +38,10 @@ class RevertAsked(msgspec.Struct, frozen=True):
     """The API accepted a revert, and made the transition itself."""
 
 
+class CancelAsked(msgspec.Struct, frozen=True):
+    """The API accepted a cancel, and made the transition itself."""
+
+
 def claim_target(step: Step, chosen: Chosen) -> State:
     """The first host that has room takes the claim; the source's claim becomes the migration's.
 

@@ -9,8 +9,8 @@ the column says what it counts as: as failed, as done, or as nothing where the h
 A resize may also stay on its host. Then the states are the same and the steps are others, so it is a table of its own.
 """
 
-from haulier.conductor.cold_migration import in_place, steps, undo
-from haulier.conductor.cold_migration.steps import Chosen, ConfirmAsked, RevertAsked
+from haulier.conductor.cold_migration import cancel, in_place, steps, undo
+from haulier.conductor.cold_migration.steps import CancelAsked, Chosen, ConfirmAsked, RevertAsked
 from haulier.conductor.machine import Row, Silence, Table
 from haulier.model.migration import Migration, State
 from haulier.wire.events import Attested, Checked, Discarded, Finished, Prepared, Received, Restored, Sealed, Stopped
@@ -46,6 +46,14 @@ COLD_MIGRATION = Table((
 
     Row(S.RESTORING,       Restored,     steps.try_elsewhere,             (S.PREPARING, S.FAILED),        undo.end_stopped,          ASK_AGAIN),
     #   The source's guest runs again before another target is asked.
+
+    Row(S.REQUESTED,       CancelAsked,  cancel.end_unbegun,              (S.CANCELLED,),                 None,                      None),
+    Row(S.PREPARING,       CancelAsked,  cancel.leave_target,             (S.CANCELLING,),                None,                      None),
+    Row(S.COPYING,         CancelAsked,  cancel.leave_target,             (S.CANCELLING,),                None,                      None),
+    Row(S.RECEIVING,       CancelAsked,  cancel.leave_target,             (S.CANCELLING,),                None,                      None),
+    Row(S.RESTORING,       CancelAsked,  cancel.go_nowhere_else,          (S.CANCELLING,),                None,                      None),
+    Row(S.CANCELLING,      Restored,     cancel.close,                    (S.CANCELLED,),                 cancel.end_stopped,        ASK_AGAIN),
+    #   There is no row from SWITCHED on: the target runs the guest, and revert is the way back.
 ))
 
 IN_PLACE = Table((
@@ -68,6 +76,11 @@ IN_PLACE = Table((
     Row(S.RETURNING,       Restored,     in_place.close_reverted,         (S.REVERTED,),                  in_place.end_reverted_stopped, ASK_AGAIN),
 
     Row(S.RESTORING,       Restored,     in_place.try_elsewhere,          (S.PREPARING, S.FAILED),        in_place.end_stopped,          ASK_AGAIN),
+
+    Row(S.PREPARING,       CancelAsked,  cancel.leave_copy,               (S.CANCELLING,),                None,                          None),
+    Row(S.COPYING,         CancelAsked,  cancel.leave_copy,               (S.CANCELLING,),                None,                          None),
+    Row(S.RESTORING,       CancelAsked,  cancel.go_nowhere_else,          (S.CANCELLING,),                None,                          None),
+    Row(S.CANCELLING,      Restored,     cancel.close_in_place,           (S.CANCELLED,),                 cancel.end_stopped_in_place,   ASK_AGAIN),
 ))
 # fmt: on
 

@@ -82,6 +82,11 @@ def drop_for_server(tx: Transaction, server_id: ServerId) -> None:
     tx.execute(delete(outbox).where(outbox.c.server_id == server_id))
 
 
+def drop_for_move(tx: Transaction, migration_id: MigrationId, *, besides: str) -> None:
+    """Remove all that is still to be said for a move, save the commands of the step `besides`."""
+    tx.execute(delete(outbox).where(outbox.c.migration_id == migration_id, outbox.c.step != besides))
+
+
 def drop_outside_moves(tx: Transaction, server_id: ServerId, host: HostName) -> None:
     """Remove what a host is still to be told about a server that belongs to no move."""
     same = (outbox.c.server_id == server_id) & (outbox.c.host == host) & outbox.c.migration_id.is_(None)
