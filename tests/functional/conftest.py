@@ -14,5 +14,6 @@ async def cloud(tmp_path: Path) -> AsyncIterator[Cloud]:
     async with running(settings(tmp_path, HOSTS)) as made:
         yield made
         assert made.fleet.violations == []
+        await made.audited()
         await made.allinone.conductor.orphaned_claims.sweep()
         assert made.allinone.conductor.orphaned_claims.released == 0, "a sweep had to release what a step left claimed"

@@ -9,6 +9,7 @@ from haulier.api.auth import Authentication
 from haulier.api.context import Services
 from haulier.api.faults import Faults, from_router
 from haulier.api.handlers import (
+    audit,
     flavor_extra_specs,
     flavors,
     haulier,
@@ -28,6 +29,7 @@ from haulier.api.images.routes import ROUTES as IMAGES
 from haulier.api.microversion import Microversion, endpoint
 
 HANDLERS = (
+    audit,
     flavor_extra_specs,
     flavors,
     haulier,
@@ -104,6 +106,8 @@ HAULIER = [
     ("POST", "/hosts/{name}/drain", "haulier.hosts.drain"),
     ("POST", "/hosts/{name}/undrain", "haulier.hosts.undrain"),
     ("POST", "/hosts/{name}/fence", "haulier.hosts.fence"),
+    ("GET", "/audit", "haulier.audit.show"),
+    ("POST", "/audit/repair", "haulier.audit.repair"),
 ]
 """Below /haulier/v1, which has no microversions."""
 

@@ -99,6 +99,8 @@ RULES = {
     "haulier:hosts:index": ADMIN,
     "haulier:hosts:drain": ADMIN,
     "haulier:hosts:fence": ADMIN,
+    "haulier:audit:show": ADMIN,
+    "haulier:audit:repair": ADMIN,
 }
 
 

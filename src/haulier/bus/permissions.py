@@ -33,6 +33,8 @@ API = Permissions(
     publish=(
         "haulier.conductor.nudge",  # the outbox row is the truth
         "haulier.conductor.console",  # a question: nothing changes by it
+        "haulier.conductor.audit",  # another one
+        "haulier.conductor.repair",  # an order, safe to repeat; docs/decisions/0009-audit.md says why it is no row
     ),
 )
 SCHEDULER = Permissions(subscribe=("haulier.scheduler.>",))

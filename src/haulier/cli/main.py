@@ -3,7 +3,7 @@
 import click
 
 from haulier import __version__
-from haulier.cli import bus, flavor, host, image, migrate, migration, processes, server
+from haulier.cli import audit, bus, flavor, host, image, migrate, migration, processes, server
 from haulier.cli.cloud import Cloud
 from haulier.cli.up import down, up
 
@@ -38,6 +38,7 @@ for command in (
     migration.migration,
     flavor.flavor,
     image.image,
+    audit.audit,
     processes.api,
     processes.conductor,
     processes.scheduler,

@@ -10,7 +10,7 @@ import msgspec
 
 from haulier.compute.journal import Holds, ServerRecord
 from haulier.model.ids import HostName, Incarnation, ServerId
-from haulier.wire.to_compute import Command, DropKept, Owned
+from haulier.wire.to_compute import Command, DiscardGuest, DropKept, Owned
 
 
 def why_stale(command: Command, host: HostName, incarnation: Incarnation, record: ServerRecord) -> str | None:
@@ -23,13 +23,18 @@ def why_stale(command: Command, host: HostName, incarnation: Incarnation, record
         return None  # what it deletes is named after its own move, which is over: nothing newer can want it
     if command.owner_epoch < record.owner_epoch:
         return f"epoch {command.owner_epoch} is below {record.owner_epoch}, the highest heard for this server"
-    if command.migration_id is None:
-        return None
-    move = (command.migration_id, command.generation)
-    if move < record.newest_move:
+    move = _place(command)
+    if move is not None and move < record.newest_move:
         newest = "migration {}, generation {}".format(*record.newest_move)
         return f"migration {move[0]}, generation {move[1]} was overtaken by {newest}"
     return None
+
+
+def _place(command: Command) -> tuple[int, int] | None:
+    """Where a command stands among the moves of its server; None for one that no move orders."""
+    if command.migration_id is not None:
+        return command.migration_id, command.generation
+    return command.instruction.as_of if isinstance(command.instruction, DiscardGuest) else None
 
 
 def heard(record: ServerRecord, command: Command) -> ServerRecord:

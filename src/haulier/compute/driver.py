@@ -11,7 +11,7 @@ from haulier.errors import Refused
 from haulier.model.ids import MigrationId, ServerId
 from haulier.model.server import PowerState
 from haulier.wire.events import Inventory
-from haulier.wire.to_compute import GuestSpec, ImageRef
+from haulier.wire.to_compute import GuestSpec, ImageRef, Presence
 
 
 @dataclass(eq=False)
@@ -40,6 +40,16 @@ class Sent:
     total: int
 
 
+@dataclass(frozen=True)
+class Here:
+    """What is on a host, as `wire.to_compute.Census` has it: servers, unknown paths, trash, unused bases."""
+
+    servers: tuple[Presence, ...]
+    unknown: tuple[str, ...] = ()
+    trash: tuple[str, ...] = ()
+    unused_bases: tuple[str, ...] = ()
+
+
 PowerWatcher = Callable[[ServerId, PowerState], None]
 ProgressWatcher = Callable[[Sent], None]
 
@@ -59,6 +69,14 @@ class Driver(Protocol):
         ...
 
     async def inventory(self) -> Inventory: ...
+
+    async def census(self) -> Here:
+        """What is really here of every server, and what belongs to none. Nothing is changed.
+
+        Raises:
+            OSError: the host can't be looked at; never an answer that leaves something out.
+        """
+        ...
 
     # -- the guest's process -------------------------------------------------------------------------------
 

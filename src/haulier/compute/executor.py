@@ -47,6 +47,10 @@ class Executor:
         self._under_way[command.id] = (command, task)
         task.add_done_callback(lambda _: self._under_way.pop(command.id, None))
 
+    def busy_with(self) -> frozenset[ServerId]:
+        """The servers about which something is under way."""
+        return frozenset(command.server_id for command, _ in self._under_way.values())
+
     async def stop(self) -> None:
         """End what is under way, unanswered: it is asked again."""
         await self._cancel([task for _, task in self._under_way.values()])

@@ -28,7 +28,19 @@ from haulier.model.ids import HostName, Incarnation, RequestId, ServerId
 from haulier.model.server import PowerState
 from haulier.wire import subjects
 from haulier.wire.events import Answer, Failed, Heartbeat, Hello, Power, Progress
-from haulier.wire.to_compute import AskConsole, Command, Console, Directive, Owned, PrepareInPlace, PrepResize, Welcome
+from haulier.wire.to_compute import (
+    AskCensus,
+    AskConsole,
+    Census,
+    Command,
+    Console,
+    Directive,
+    Owned,
+    PrepareInPlace,
+    PrepResize,
+    Presence,
+    Welcome,
+)
 from haulier.wire.to_conductor import FailedAttempt, MigrateServer
 
 log = structlog.get_logger(__name__)
@@ -79,6 +91,7 @@ class Agent:
         await self._driver.open(self._power_changed)
         await self._finish_deletions()
         await self._bus.serve(subjects.questions(self.host), AskConsole, self._answer_question)
+        await self._bus.serve(subjects.census(self.host), AskCensus, self._take_census)
         await self._bus.listen(subjects.commands(self.host), Directive, self._hear)
         self._spawn(self._say_hello())
 
@@ -156,6 +169,20 @@ class Agent:
             return Console(await self._driver.console(question.server_id, question.lines))
         except HaulierError as error:
             return Console(problem=str(error))
+
+    async def _take_census(self, _question: AskCensus) -> Census:
+        """What the world has; the journal adds the epoch, and what is in hand before or after the look is busy."""
+        before = self.executor.busy_with()
+        here = await self._driver.census()
+        busy = before | self.executor.busy_with()
+        absent = (Presence(server_id=server_id) for server_id in busy - {each.server_id for each in here.servers})
+        servers = tuple(
+            msgspec.structs.replace(
+                each, owner_epoch=self.journal.record(each.server_id).owner_epoch, busy=each.server_id in busy
+            )
+            for each in (*here.servers, *absent)
+        )
+        return Census(self.host, self.incarnation, servers, here.unknown, here.trash, here.unused_bases)
 
     # -- saying --------------------------------------------------------------------------------------------
 

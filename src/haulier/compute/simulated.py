@@ -8,12 +8,12 @@ import asyncio
 import hashlib
 from dataclasses import dataclass, field, replace
 
-from haulier.compute.driver import HAS_PROCESS, Export, HostTrouble, PowerWatcher, ProgressWatcher, Sent
+from haulier.compute.driver import HAS_PROCESS, Export, Here, HostTrouble, PowerWatcher, ProgressWatcher, Sent
 from haulier.model.ids import MigrationId, ServerId
 from haulier.model.resources import ResourceClass, Stock
 from haulier.model.server import PowerState
 from haulier.wire.events import Inventory
-from haulier.wire.to_compute import GuestSpec, ImageRef
+from haulier.wire.to_compute import GuestSpec, ImageRef, Presence
 
 
 @dataclass
@@ -81,6 +81,24 @@ class SimulatedDriver:
             ResourceClass.DISK_GB: Stock(self.disk_gb),
         }
         return Inventory(stock, await self.free_bytes(), 7002022, "simulated", self.vcpus)
+
+    async def census(self) -> Here:
+        here = self.disks.keys() | self.exported.keys()
+        here |= {server_id for server_id, state in self.guests.items() if state in HAS_PROCESS}
+        here |= {server_id for server_id, _ in (*self.copies, *self.kept)}
+        return Here(tuple(self._presence(server_id) for server_id in sorted(here)))
+
+    def _presence(self, server_id: ServerId) -> Presence:
+        """Processes have no numbers here: what there is has the number 1."""
+        return Presence(
+            server_id=server_id,
+            folder=server_id in self.disks,
+            disk=server_id in self.disks,
+            kept=tuple(move for server, move in self.kept if server == server_id),
+            copies=tuple(move for server, move in self.copies if server == server_id),
+            guests=(1,) if self.power_state(server_id) in HAS_PROCESS else (),
+            exports=(1,) if server_id in self.exported else (),
+        )
 
     # -- the guest's process -------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ import structlog
 
 from haulier.bus.interface import Bus, BusError
 from haulier.conductor import commands
+from haulier.conductor.audit.repair import Repair
+from haulier.conductor.audit.service import Audit
 from haulier.conductor.cold_migration.moves import Moves
 from haulier.conductor.hosts import Hosts, is_from
 from haulier.conductor.outbox import Outbox
@@ -28,6 +30,8 @@ from haulier.db.store import hosts, servers
 from haulier.wire import codec, events, subjects
 from haulier.wire.to_compute import AskConsole, Console
 from haulier.wire.to_conductor import (
+    AuditQuestion,
+    AuditReport,
     BuildServer,
     CancelMigration,
     ConfirmMigration,
@@ -36,6 +40,7 @@ from haulier.wire.to_conductor import (
     DeleteServer,
     MigrateServer,
     PowerServer,
+    RepairOrder,
     Request,
     RevertMigration,
 )
@@ -56,6 +61,8 @@ class Conductor:
         self._power = Power(settings, db)
         self.deletions = Deletions(settings, db)
         self.outbox = Outbox(settings, db, bus, self._handle)
+        self.audit = Audit(settings, db, bus)
+        self.repair = Repair(db, self.audit)
         self.orphaned_claims = OrphanedClaims(db)
         sweeps: list[Reconciler] = [
             SilentTargets(settings, db, self._moves),
@@ -88,6 +95,8 @@ class Conductor:
         await self._bus.listen(subjects.EVENTS, msgspec.Raw, self._report)
         await self._bus.listen(subjects.CALL_BACKS, MigrateServer, self._call_back)
         await self._bus.serve(subjects.CONSOLE, ConsoleQuestion, self._console)
+        await self._bus.serve(subjects.AUDIT, AuditQuestion, self._audit)
+        await self._bus.serve(subjects.REPAIR, RepairOrder, self._repair)
         self.outbox.start()
         self.driver.start()
 
@@ -153,6 +162,14 @@ class Conductor:
         except BusError:
             return ConsoleAnswer(problem=f"the agent of host {server.host} does not answer")
         return ConsoleAnswer(console.text, console.problem)
+
+    async def _audit(self, _question: AuditQuestion) -> AuditReport:
+        return await self.audit.look()
+
+    async def _repair(self, _order: RepairOrder) -> AuditReport:
+        report = await self.repair.run()
+        self.outbox.kick()
+        return report
 
 
 def _of_present_agent(tx: Transaction, answer: events.Answer) -> bool:

@@ -74,6 +74,11 @@ def in_one_place(old: Amounts, new: Amounts) -> Amounts:
     return {each: amount for each, amount in wanted.items() if amount}
 
 
+def of_a_copy(amounts: Amounts) -> Amounts:
+    """What of these amounts a copy takes that does not run."""
+    return {each: amount for each, amount in amounts.items() if each in BOTH_COPIES}
+
+
 def describe(missing: list[Shortage]) -> str:
     """A clause for a person: `needs 4096 MiB of memory, has 1024 free; needs ...`."""
     return "; ".join(str(shortage) for shortage in missing)

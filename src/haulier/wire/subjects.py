@@ -8,6 +8,10 @@ CONDUCTOR_OUTBOX = "haulier.conductor.request"
 """Outbox rows that are for the conductor itself carry this subject; they never travel over the bus."""
 CONSOLE = "haulier.conductor.console"
 """API to conductor, a question: the end of a server's console log."""
+AUDIT = "haulier.conductor.audit"
+"""API to conductor, a question: does what there is agree with what there should be?"""
+REPAIR = "haulier.conductor.repair"
+"""API to conductor: the same, and put right what is safe to put right."""
 SELECT_DESTINATIONS = "haulier.scheduler.select_destinations"
 """Conductor to scheduler, a question."""
 SCHEDULER_METHODS = "haulier.scheduler.>"
@@ -28,6 +32,11 @@ def commands(host: HostName) -> str:
 def questions(host: HostName) -> str:
     """Conductor to one agent: a question that changes nothing."""
     return f"haulier.compute.{word(host)}.ask"
+
+
+def census(host: HostName) -> str:
+    """Conductor to one agent: the question what is there. Its own subject: a question has one type."""
+    return f"haulier.compute.{word(host)}.census"
 
 
 def migrate_server(host: HostName) -> str:

@@ -120,10 +120,13 @@ class DiscardGuest(msgspec.Struct, frozen=True, tag=True):
     """Delete all that this host has of the server and write a tombstone. Answer: Discarded.
 
     `end_running` is False where no guest can be running (the source in confirm): one that runs is then a failure,
-    not something to be killed. A discard older than the host's newest preparation for this server is Stale.
+    not something to be killed. A discard older than the host's newest preparation for this server is Stale: inside
+    a move the envelope tells, outside of one `as_of`, the server's newest (migration id, generation) when it was
+    decided, (0, 0) for a server that never moved. None where the epoch alone orders it, as for a deletion.
     """
 
     end_running: bool
+    as_of: tuple[int, int] | None = None
 
 
 class RestoreGuest(msgspec.Struct, frozen=True, tag=True):
@@ -268,3 +271,45 @@ class AskConsole(msgspec.Struct, frozen=True):
 class Console(msgspec.Struct, frozen=True):
     text: str = ""
     problem: str | None = None
+
+
+class AskCensus(msgspec.Struct, frozen=True):
+    """A question: what is here, by a look at the host itself and not at the journal. Answered with Census."""
+
+
+class Presence(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host really has of one server, whether it should or not.
+
+    `disk`: both the disk and the base it rests on are there. `kept` and `copies` are migration ids of a resize on
+    this host, `unfinished` names of files that were being made. `guests`, `exports` and `senders` are process ids: of
+    the guest's QEMU, of programs that let others write to its disk, of those that send it. `elsewhere` are processes
+    of this guest that do not work in its folder, so that nothing haulier does to the folder ends them.
+    `owner_epoch` is the highest that the agent has heard of, and `busy` says that it is carrying out a command.
+    """
+
+    server_id: ServerId
+    owner_epoch: int = 0
+    folder: bool = False
+    disk: bool = False
+    kept: tuple[MigrationId, ...] = ()
+    copies: tuple[MigrationId, ...] = ()
+    unfinished: tuple[str, ...] = ()
+    guests: tuple[int, ...] = ()
+    exports: tuple[int, ...] = ()
+    senders: tuple[int, ...] = ()
+    elsewhere: tuple[int, ...] = ()
+    busy: bool = False
+
+
+class Census(msgspec.Struct, frozen=True):
+    """`unknown` are paths below the state folder that are none of haulier's, `trash` what was deleted and is there
+    still, `unused_bases` base images on which nothing rests and which should have been removed by now. Paths are
+    relative to the state folder.
+    """
+
+    host: HostName
+    incarnation: Incarnation
+    servers: tuple[Presence, ...] = ()
+    unknown: tuple[str, ...] = ()
+    trash: tuple[str, ...] = ()
+    unused_bases: tuple[str, ...] = ()

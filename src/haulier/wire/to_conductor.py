@@ -100,3 +100,71 @@ class ConsoleAnswer(msgspec.Struct, frozen=True):
 
     text: str = ""
     problem: str | None = None
+
+
+class AuditQuestion(msgspec.Struct, frozen=True):
+    """Does what is claimed, and what is on the hosts, agree with servers and migrations? Nothing changes by it."""
+
+
+class RepairOrder(msgspec.Struct, frozen=True):
+    """Look as for AuditQuestion, then put right what is safe to put right. Said again, it finds nothing left to do."""
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """One thing that is not as it must be. `kind` is one of `conductor/audit/violations.py`, `invariant` I1 to I8.
+
+    `what` is found, `cause` says why it must not be so, `remedy` what to do. `repair`: a RepairOrder does it.
+    """
+
+    kind: str
+    invariant: str
+    host: HostName | None
+    server_id: ServerId | None
+    what: str
+    cause: str
+    remedy: str
+    repair: bool = False
+
+
+class InTransition(msgspec.Struct, frozen=True):
+    """What could not be judged, since something is being done to it. `host` None: all of the server."""
+
+    server_id: ServerId
+    host: HostName | None
+    why: str
+
+
+class UnknownHost(msgspec.Struct, frozen=True):
+    """A host that could not be looked at."""
+
+    host: HostName
+    why: str
+
+
+class Repaired(msgspec.Struct, frozen=True):
+    """What was done about a violation; `done` is a clause for a person."""
+
+    kind: str
+    host: HostName | None
+    server_id: ServerId | None
+    done: str
+
+
+class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
+    """`servers` and `claims` are how many of each were compared, `hosts` those that were looked at.
+
+    After a RepairOrder `violations` are those that were found, and `repaired` says which of them were seen to.
+    """
+
+    hosts: tuple[HostName, ...]
+    servers: int
+    claims: int
+    violations: tuple[Violation, ...] = ()
+    in_transition: tuple[InTransition, ...] = ()
+    unknown_hosts: tuple[UnknownHost, ...] = ()
+    repaired: tuple[Repaired, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Nothing is wrong, and everything could be looked at."""
+        return not self.violations and not self.unknown_hosts

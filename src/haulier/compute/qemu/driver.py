@@ -7,9 +7,9 @@ from pathlib import Path
 
 import structlog
 
-from haulier.compute.driver import HAS_PROCESS, Export, HostTrouble, PowerWatcher, ProgressWatcher, Sent
+from haulier.compute.driver import HAS_PROCESS, Export, Here, HostTrouble, PowerWatcher, ProgressWatcher, Sent
 from haulier.compute.inventory import take_inventory, version_number
-from haulier.compute.qemu import console, export, mirror, process
+from haulier.compute.qemu import census, console, export, mirror, process
 from haulier.compute.qemu.bases import Bases
 from haulier.compute.qemu.child import account_for, find
 from haulier.compute.qemu.disks import Disks
@@ -65,6 +65,9 @@ class QemuDriver:
 
     async def inventory(self) -> Inventory:
         return await asyncio.to_thread(take_inventory, self._settings, self._version)
+
+    async def census(self) -> Here:
+        return await asyncio.to_thread(census.take, self._layout, Path(self._settings.images_dir))
 
     # -- the guest's process -------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from haulier.conductor.cold_migration.step import Step
 from haulier.conductor.machine import leads_to
 from haulier.db.store import claims
 from haulier.model.migration import State
-from haulier.model.resources import BOTH_COPIES, Amounts
+from haulier.model.resources import Amounts, of_a_copy
 from haulier.model.server import PowerState, TaskState
 from haulier.wire.events import Attested, Checked, Failed, Restored, Sealed, Stopped
 from haulier.wire.to_compute import (
@@ -73,7 +73,7 @@ def hand_back_to_kept(step: Step, _stopped: Stopped) -> None:
     """The second switch, after the tombstone: the kept disk is the server's again, one epoch on."""
     migration = step.migration
     epoch = step.server.owner_epoch + 1
-    _hold(step, server=migration.old_flavor.claims(), migration=_of_a_copy(migration.new_flavor.claims()))
+    _hold(step, server=migration.old_flavor.claims(), migration=of_a_copy(migration.new_flavor.claims()))
     step.set_server(owner_epoch=epoch, flavor=migration.old_flavor)
     restore = RestoreInPlace(step.guest(migration.old_flavor), start=bool(migration.was_running))
     step.tell(step.target, "finish_revert_resize", restore, owner_epoch=epoch)
@@ -147,7 +147,7 @@ def leave_copy(step: Step, reason: str) -> None:
     """This attempt is over; what the copy takes of the disk stays claimed until the host has dropped it."""
     attempts.note_failure(step, reason)
     migration = step.migration
-    _hold(step, server=_of_a_copy(migration.new_flavor.claims()), migration=migration.old_flavor.claims())
+    _hold(step, server=of_a_copy(migration.new_flavor.claims()), migration=migration.old_flavor.claims())
 
 
 def hold_as_found(step: Step) -> None:
@@ -160,8 +160,3 @@ def _hold(step: Step, *, server: Amounts, migration: Amounts) -> None:
     host, server_id = step.migration.source, step.server.id
     claims.set_held(step.tx, host, server_id, server, held_by=claims.BY_SERVER, cause="server")
     claims.set_held(step.tx, host, server_id, migration, held_by=step.migration.id, cause="move, source")
-
-
-def _of_a_copy(amounts: Amounts) -> Amounts:
-    """What of these amounts a copy takes that does not run."""
-    return {each: amount for each, amount in amounts.items() if each in BOTH_COPIES}

@@ -160,7 +160,6 @@ def of_server(tx: Transaction, server_id: ServerId) -> list[Row[Any]]:
     return list(tx.execute(chosen.order_by(claims.c.host, claims.c.migration_id, claims.c.resource_class)))
 
 
-def holders(tx: Transaction) -> list[Row[Any]]:
-    """Who holds something where: host, server_id, migration_id, cause, one row per holder."""
-    columns = (claims.c.host, claims.c.server_id, claims.c.migration_id, claims.c.cause)
-    return list(tx.execute(select(*columns).distinct()))
+def all_rows(tx: Transaction) -> list[Row[Any]]:
+    """Every claim: columns host, server_id, migration_id, resource_class, amount, cause."""
+    return list(tx.execute(select(claims)))

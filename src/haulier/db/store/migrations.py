@@ -116,6 +116,13 @@ def waiting(tx: Transaction, state: State) -> list[Migration]:
     return [to_migration(row) for row in tx.execute(select(migrations).where(migrations.c.state == state))]
 
 
+def unfinished(tx: Transaction) -> list[Migration]:
+    """Every migration that has not ended, oldest first."""
+    over = [state.value for state in FINAL]
+    chosen = select(migrations).where(migrations.c.state.not_in(over)).order_by(migrations.c.id)
+    return [to_migration(row) for row in tx.execute(chosen)]
+
+
 def add(tx: Transaction, **values: Any) -> MigrationId:
     """A new row in REQUESTED, generation 0, attempt 0; returns its id."""
     blank = {

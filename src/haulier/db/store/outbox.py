@@ -105,6 +105,11 @@ def waiting_on_server(tx: Transaction, server_id: ServerId) -> list[Row[Any]]:
     return list(tx.execute(chosen.order_by(outbox.c.seq)))
 
 
+def unanswered(tx: Transaction) -> list[Row[Any]]:
+    """Every row, commands and requests (host None), without its body: id, server_id, host, step."""
+    return list(tx.execute(select(outbox.c.id, outbox.c.server_id, outbox.c.host, outbox.c.step)))
+
+
 def about_server(tx: Transaction, server_id: ServerId, step: str) -> list[Row[Any]]:
     """Everything of that step about a server that is still in the outbox, requests (host None) and commands."""
     chosen = select(outbox).where(outbox.c.server_id == server_id, outbox.c.step == step)

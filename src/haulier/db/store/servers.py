@@ -1,5 +1,6 @@
 """Servers, and the two compare-and-swaps by which a request or the conductor takes hold of one."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Row, insert, select, update
@@ -10,6 +11,9 @@ from haulier.errors import LostRace, ServerNotFound
 from haulier.model.ids import HostName, ProjectId, ServerId, UserId
 from haulier.model.request import RequestSpec
 from haulier.model.server import PowerState, Server, TaskState, VmState
+
+_AT_ONCE = 500
+"""Most ids that one statement asks for."""
 
 
 def to_server(row: Row[Any]) -> Server:
@@ -61,6 +65,17 @@ def owned_by(tx: Transaction, host: HostName) -> list[Server]:
     """The servers that `host` owns and that are not deleted."""
     chosen = select(servers).where(servers.c.host == host, servers.c.vm_state != VmState.DELETED)
     return [to_server(row) for row in tx.execute(chosen)]
+
+
+def in_brief(tx: Transaction, also: Collection[ServerId]) -> list[Row[Any]]:
+    """Every server that is not deleted, and those of `also`: who owns it, its states, its flavor, its last change."""
+    columns = ("id", "host", "owner_epoch", "vm_state", "task_state", "flavor", "updated_at")
+    chosen = select(*(servers.c[name] for name in columns))
+    found = list(tx.execute(chosen.where(servers.c.vm_state != VmState.DELETED)))
+    rest = sorted(set(also) - {row.id for row in found})
+    for start in range(0, len(rest), _AT_ONCE):
+        found += tx.execute(chosen.where(servers.c.id.in_(rest[start : start + _AT_ONCE])))
+    return found
 
 
 def add(tx: Transaction, **values: Any) -> None:
