@@ -19,7 +19,7 @@ from haulier.errors import InvalidField
 from haulier.guest_image import GuestState, deaf_disk_image, disk_image, last_blocks, read_state
 from haulier.model.ids import CommandId, HostName, Incarnation, ServerId
 from haulier.model.resources import ResourceClass, Stock
-from haulier.wire.to_compute import Command, Owned, StopGuest
+from haulier.wire.to_compute import Command, DiscardGuest, Owned, StopGuest
 from tests.unit.compute.hand import guest, move, new_server
 
 HOST, ME = HostName("n1"), Incarnation("me")
@@ -27,7 +27,7 @@ HOST, ME = HostName("n1"), Incarnation("me")
 
 def command(**changes: Any) -> Command:
     fields = {"host": HOST, "incarnation": ME, "owner_epoch": 3, "server_id": ServerId("s"), "step": "stop"}
-    return Command(id=CommandId("c"), instruction=StopGuest(0), **(fields | changes))
+    return Command(id=CommandId("c"), **({"instruction": StopGuest(0)} | fields | changes))
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,11 @@ def command(**changes: Any) -> Command:
         (move(4, 9), ServerRecord(3, (5, 2)), "overtaken"),
         (move(6, 1), ServerRecord(3, (5, 2)), None),
         ({}, ServerRecord(3, (5, 2)), None),
+        ({"instruction": DiscardGuest(True)}, ServerRecord(3, (5, 2)), None),
+        ({"instruction": DiscardGuest(True, as_of=(5, 2))}, ServerRecord(3, (5, 2)), None),
+        ({"instruction": DiscardGuest(True, as_of=(5, 1))}, ServerRecord(3, (5, 2)), "overtaken by migration 5"),
+        ({"instruction": DiscardGuest(True, as_of=(0, 0))}, ServerRecord(3, (5, 2)), "overtaken by migration 5"),
+        ({"instruction": DiscardGuest(True, as_of=(0, 0))}, ServerRecord(3), None),
     ],
 )
 def test_who_is_obeyed(changes: dict[str, Any], record: ServerRecord, reason: str | None) -> None:

@@ -59,7 +59,8 @@ def claims_due(entry: Entry) -> Due | None:
     due = {Holder(entry.host, entry.id, BY_SERVER): entry.flavor.claims()}
     for move in entry.moves:
         _add_claims(due, move)
-    return {holder: amounts for holder, amounts in due.items() if amounts}
+    counted = {holder: {each: amount for each, amount in amounts.items() if amount} for holder, amounts in due.items()}
+    return {holder: amounts for holder, amounts in counted.items() if amounts}
 
 
 def why_unsettled(entry: Entry) -> str | None:
