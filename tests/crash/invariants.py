@@ -7,7 +7,9 @@ sweep watch themselves: see `host.py` and `CrashCloud`. It is reported from here
 from dataclasses import dataclass
 from typing import Any
 
+from haulier.bus import permissions
 from haulier.compute.driver import HAS_PROCESS
+from haulier.conductor.audit.service import Audit
 from haulier.db.engine import Transaction
 from haulier.db.store import actions, claims, migrations, servers
 from haulier.model.flavor import Flavor
@@ -83,7 +85,7 @@ def read_rows(tx: Transaction, server_id: ServerId) -> Rows:
 async def violations(cloud: CrashCloud, before: Before, *, power_may_differ: bool = False) -> list[str]:
     """All that is wrong with a cloud that should be at rest. `power_may_differ`: a host lost its power."""
     rows = await cloud.db.read(read_rows, cloud.server)
-    found = [*cloud.fleet.violations]
+    found = [*cloud.fleet.violations, *await audited(cloud)]
     if rows.outbox:
         found.append(f"I4: still to be said: {', '.join(rows.outbox)}")
     if rows.server.vm_state == VmState.DELETED:
@@ -95,6 +97,17 @@ async def violations(cloud: CrashCloud, before: Before, *, power_may_differ: boo
     found += _disks(cloud, rows, before)
     found += _records(rows)
     return found
+
+
+async def audited(cloud: CrashCloud) -> list[str]:
+    """What the product's own audit says of I2 and I7: it must see nothing wrong, and must have seen every host.
+
+    The checks below say the same in words of their own, so that neither can be blind without the other's noticing.
+    """
+    bus = cloud.broker.connect("audit", permissions.CONDUCTOR)
+    report = await Audit(cloud.conductor_settings, cloud.db, bus).look()
+    found = [f"audit, {each.invariant}: {each.what}; {each.cause}" for each in report.violations]
+    return found + [f"audit: host {each.host} is unknown: {each.why}" for each in report.unknown_hosts]
 
 
 def _one_owner(cloud: CrashCloud, rows: Rows) -> list[str]:

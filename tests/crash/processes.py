@@ -289,7 +289,7 @@ class ProcessJournal:
         await self._counted.around("conclude", lambda: self._inner.conclude(answer), JournalUnusable)
 
 
-QUIET = frozenset({"open", "close", "inventory", "has_disk", "has_kept", "free_bytes", "console"})
+QUIET = frozenset({"open", "close", "inventory", "has_disk", "has_kept", "free_bytes", "console", "census"})
 """What changes nothing on the host."""
 
 
