@@ -60,13 +60,19 @@ def _tell_transitions(moving: Sequence[Found]) -> None:
 
 
 def _summary(found: Found, repair: bool) -> str:
-    looked_at, wrong = found["looked_at"], len(found["violations"])
-    seen = f"{looked_at['servers']} servers, {looked_at['claims']} claims and {len(looked_at['hosts'])} hosts"
-    count = {0: "no violation", 1: "1 violation"}.get(wrong, f"{wrong} violations")
+    looked_at, wrong, unknown = found["looked_at"], len(found["violations"]), len(found["unknown_hosts"])
+    servers, claims = _count(looked_at["servers"], "server"), _count(looked_at["claims"], "claim")
+    seen = f"{servers}, {claims} and {_count(len(looked_at['hosts']), 'host')}"
     more = [f"{wrong - len(_left(found))} of them seen to"] if repair and wrong else []
-    more += [f"{len(found['unknown_hosts'])} hosts unknown"] if found["unknown_hosts"] else []
+    more += [f"{_count(unknown, 'host')} unknown"] if unknown else []
     more += [f"{len(found['in_transition'])} in transition"] if found["in_transition"] else []
-    return f"{count} in {seen}" + (f" ({', '.join(more)})" if more else "")
+    return f"{_count(wrong, 'violation') if wrong else 'no violation'} in {seen}" + (
+        f" ({', '.join(more)})" if more else ""
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _left(found: Found) -> list[Found]:
