@@ -23,6 +23,9 @@ JOURNAL = "journal.sqlite3"
 _OURS = frozenset({"base", "servers", "trash", JOURNAL, f"{JOURNAL}-journal", "lost+found"})
 """What may be in the state folder; the last is the file system's own, where the folder is one by itself."""
 _IN_FOLDER = frozenset({DISK, BASE, RUN, CONSOLE_BEFORE})
+_MACHINE = "qemu-system-"
+_EXPORTERS = (storage_daemon.PROGRAM, "qemu-nbd")
+"""QEMU's programs that can have a disk open for long; of the second, haulier itself makes no use."""
 _BASE_NAME = re.compile(r"[0-9a-f]{64}(\.raw|\..*part)")
 _SWEPT_LATE = 600.0
 """Seconds that the agent's own sweep of bases may be late before an unused one counts as left over."""
@@ -38,13 +41,13 @@ class _Process:
     opened: tuple[str, ...]
 
     @property
-    def program(self) -> str:
-        return Path(self.words[0]).name
+    def is_machine(self) -> bool:
+        return Path(self.words[0]).name.startswith(_MACHINE)
 
     @property
     def guest(self) -> ServerId | None:
         """The server whose guest this is, by its UUID and by the name that haulier gives."""
-        if self.program != process.PROGRAM or "-uuid" not in self.words[:-1]:
+        if not self.is_machine or "-uuid" not in self.words[:-1]:
             return None
         server_id = ServerId(self.words[self.words.index("-uuid") + 1].lower())
         ours = any(process.machine_name(server_id) in word for word in self.words)
@@ -95,7 +98,7 @@ def _processes() -> Iterator[_Process]:
             continue
         try:
             words = tuple(Path(entry.path, "cmdline").read_bytes().decode(errors="replace").split("\0"))
-            if Path(words[0]).name not in (process.PROGRAM, storage_daemon.PROGRAM):
+            if not Path(words[0]).name.startswith((_MACHINE, *_EXPORTERS)):
                 continue
             folder = os.readlink(f"{entry.path}/cwd").removesuffix(" (deleted)")
             yield _Process(int(entry.name), words, folder, tuple(_opened(entry.path)))
@@ -119,7 +122,7 @@ def _place(each: _Process, layout: Layout, found: dict[ServerId, _Found]) -> Non
     if server_id is None or (touches is None and _another_agents(each.folder)):
         return
     one = found.setdefault(server_id, _Found())
-    if each.program == process.PROGRAM:
+    if each.is_machine:
         one.guests.append(each.pid)
     else:
         (one.senders if each.sends else one.exports).append(each.pid)
