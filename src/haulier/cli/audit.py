@@ -20,7 +20,7 @@ MOST_IN_TRANSITION = 20
 @format_option
 @pass_cloud
 def audit(cloud: Cloud, repair: bool, form: str) -> None:
-    """Compare claims, and the files and processes on every host, with servers and migrations.
+    """Compare claims and hosts with servers and migrations.
 
     Nothing is changed unless --repair is given. Exit status: 0 when there is no violation; 3 when there is one (with
     --repair: one that was not seen to); 4 when there is none, but some host could not be looked at.

@@ -19,7 +19,9 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     console_timeout: float = 10.0
     """How long a question for a console log may take."""
     audit_timeout: float = 45.0
-    """How long an audit may take: every host is asked, and what looks wrong is looked at twice."""
+    """How long an audit may take: every host is asked, and what looks wrong is looked at twice.
+
+    Not more than 60: a networked bus lets nobody answer later than that."""
     users_file: str = "/etc/haulier/users.json"
     """Who may ask; `api/identity/users.py` says what is in it. It has to be there."""
     keys_dir: str = "/var/lib/haulier/keys"

@@ -26,7 +26,9 @@ HELD_BY_BOTH = frozenset(
     }
 )
 """While these last, source and target are both claimed (I2)."""
-HELD_BY_ONE = frozenset({State.REQUESTED, State.CONFIRMING, State.RETURNING, State.RESTORING})
+GOES_BACK = frozenset({State.RESTORING})
+"""The attempt is over and its target released; what the source holds is with the migration until it is as it was."""
+HELD_BY_ONE = frozenset({State.REQUESTED, State.CONFIRMING, State.RETURNING}) | GOES_BACK
 """Here there is no target, or it was released already."""
 
 Due = dict[Holder, Amounts]
@@ -107,7 +109,7 @@ def _add_claims(due: Due, move: Migration) -> None:
         due.pop(Holder(move.source, move.server_id, BY_SERVER), None)
         due[source] = old
         due[Holder(move.target, move.server_id, BY_SERVER)] = new
-    elif move.state == State.RESTORING:
+    elif move.state in GOES_BACK:
         due.pop(Holder(move.source, move.server_id, BY_SERVER), None)
         due[source] = old
 
@@ -117,7 +119,7 @@ def _add_in_place(due: Due, move: Migration, source: Holder, old: Amounts, new: 
     server = Holder(move.source, move.server_id, BY_SERVER)
     if move.state in HELD_BY_BOTH:
         due[server], due[source] = new, less(in_one_place(old, new), new)
-    elif move.state == State.RESTORING:
+    elif move.state in GOES_BACK:
         due[server], due[source] = of_a_copy(new), old
     elif move.state == State.RETURNING:
         due[server], due[source] = old, of_a_copy(new)
