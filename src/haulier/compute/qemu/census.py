@@ -116,8 +116,7 @@ def _opened(process_folder: str) -> Iterator[str]:
 
 def _place(each: _Process, layout: Layout, found: dict[ServerId, _Found]) -> None:
     """Give a process to the server whose it is: by its UUID, by where it works, or by the disk that it has open."""
-    works_for = _server_at(each.folder, layout)
-    touches = works_for or next((at for path in each.opened if (at := _server_at(path, layout))), None)
+    touches = next((at for path in (each.folder, *each.opened) if (at := _server_at(path, layout))), None)
     server_id = each.guest or touches
     if server_id is None or (touches is None and _another_agents(each.folder)):
         return
@@ -126,7 +125,7 @@ def _place(each: _Process, layout: Layout, found: dict[ServerId, _Found]) -> Non
         one.guests.append(each.pid)
     else:
         (one.senders if each.sends else one.exports).append(each.pid)
-    if works_for != server_id:
+    if each.folder != str(layout.folder(server_id)):
         one.elsewhere.append(each.pid)
 
 
