@@ -168,9 +168,11 @@ async def test_files_that_are_none_of_hauliers_are_said_and_left(cloud: Cloud) -
     assert report["repaired"] == []
 
 
-async def test_what_the_trash_still_has_and_half_a_copy(cloud: Cloud) -> None:
+async def test_what_the_trash_still_has_and_half_a_copy(cloud: Cloud, planted: Planted) -> None:
     server = await cloud.create(host="node1")
     state = folder(cloud, "node1", server).parent.parent
     (state / "trash" / f"{server}.abcd").mkdir()
     (folder(cloud, "node1", server) / "copy.7.part").write_bytes(b"half")
     assert sorted(await wrong(cloud), key=str) == [("layer", "node1", server), ("trash", "node1", None)]
+    planted.guest(server, state / "trash" / f"{server}.abcd")
+    assert ("stray_guest", "node1", server) in await wrong(cloud), "no discard would end it"
