@@ -104,9 +104,11 @@ def test_on_one_host_the_larger_of_each_and_both_disks(state: State) -> None:
     [
         (State.REQUESTED, None, (A, OLD), {("a", 0): OLD_CLAIMS}),
         (State.RESTORING, B, (A, OLD), {("a", 7): OLD_CLAIMS}),
+        (State.CANCELLING, B, (A, OLD), {("a", 7): OLD_CLAIMS}),
         (State.RETURNING, B, (A, OLD), {("a", 0): OLD_CLAIMS}),
         (State.CONFIRMING, B, (B, NEW), {("b", 0): NEW_CLAIMS, ("a", 7): {DISK: 1}}),
         (State.RESTORING, A, (A, OLD), {("a", 0): {DISK: 2}, ("a", 7): OLD_CLAIMS}),
+        (State.CANCELLING, A, (A, OLD), {("a", 0): {DISK: 2}, ("a", 7): OLD_CLAIMS}),
         (State.RETURNING, A, (A, OLD), {("a", 0): OLD_CLAIMS, ("a", 7): {DISK: 2}}),
         (State.CONFIRMING, A, (A, NEW), {("a", 0): NEW_CLAIMS, ("a", 7): {DISK: 1}}),
     ],

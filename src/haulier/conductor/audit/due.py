@@ -26,7 +26,7 @@ HELD_BY_BOTH = frozenset(
     }
 )
 """While these last, source and target are both claimed (I2)."""
-GOES_BACK = frozenset({State.RESTORING})
+GOES_BACK = frozenset({State.RESTORING, State.CANCELLING})
 """The attempt is over and its target released; what the source holds is with the migration until it is as it was."""
 HELD_BY_ONE = frozenset({State.REQUESTED, State.CONFIRMING, State.RETURNING}) | GOES_BACK
 """Here there is no target, or it was released already."""
