@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,7 +66,7 @@ class Api:
             access_log=False,
             log_config=None,
             server_header=False,
-            timeout_graceful_shutdown=10,
+            timeout_graceful_shutdown=math.ceil(self.settings.shutdown_timeout),
         )
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve([self._socket]), name="api")
@@ -87,11 +88,20 @@ class Api:
             except Exception:  # noqa: BLE001 - what failed now is looked at again at the next turn
                 _log.exception("image sweep failed")
 
-    async def stop(self) -> None:
-        """Take no more requests, finish those in hand, and leave the bus."""
+    async def finish(self) -> None:
+        """Take no more requests, and finish those in hand, for `shutdown_timeout` seconds at most.
+
+        One that is cut off then has been accepted in whole, by one transaction, or not at all.
+        """
         self._sweeping.cancel()
+        at_most = self.settings.shutdown_timeout
+        _log.info("stopping: finishing what is in hand", requests=len(self._server.server_state.tasks), at_most=at_most)
         self._server.should_exit = True
         await self._serving
+
+    async def stop(self) -> None:
+        """Take no more requests, finish those in hand, and leave the bus."""
+        await self.finish()
         self._socket.close()
         await self._bus.close()
 

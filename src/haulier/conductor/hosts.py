@@ -42,6 +42,7 @@ class Hosts:
             inventory.stock,
             inventory.free_disk_bytes,
             heartbeat.guests,
+            heartbeat.stopping,
         )
         if known:
             for guest in heartbeat.guests:
