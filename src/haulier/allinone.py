@@ -88,14 +88,11 @@ class AllInOne:
     async def finish(self) -> None:
         """Take no more requests, and finish what is in hand; what takes too long is parked until the next start.
 
-        The conductor begins nothing new but goes on with moves, so that those in hand can come to their window. The
-        agents do not say that they stop: a move that looked for another target now would find none and fail, where it
-        had better wait.
+        The conductor begins nothing new but goes on with moves, so that those in hand can come to their window.
         """
         await self.api.finish()
-        await self.conductor.take_no_more()
-        await asyncio.gather(*(agent.finish(said=False) for agent in self.agents.values()))
         await self.conductor.finish()
+        await asyncio.gather(*(agent.finish(alone=False) for agent in self.agents.values()))
 
     async def stop(self) -> None:
         """Let everything go, at once where `finish` has not waited for it, and close the database."""

@@ -83,16 +83,20 @@ class Agent:
         await self._bus.listen(subjects.commands(self.host), Directive, self._hear)
         self._spawn(self._say_hello())
 
-    async def finish(self, *, said: bool = True) -> None:
+    async def finish(self, *, alone: bool = True) -> None:
         """Take up nothing new, and wait `shutdown_timeout` seconds at most for what is in hand. `stop` parks the rest.
 
-        `said`: the conductor is told, so that nothing new is given to this host until an agent says hello from it.
+        `alone`: the others go on, so the conductor is told, and gives this host nothing new until an agent says hello
+        from it. Where all of them end together, the conductor begins nothing new by itself: then all that comes
+        belongs to something in hand, and a move that looks for another target must not find every host stopping.
+
         Dying here is as dying anywhere: commands under way are not answered, and come again.
         """
-        self._finishing = True
-        self.executor.take_no_more()
-        if said and self.welcomed.is_set():
-            await self._say_alive()
+        if alone:
+            self._finishing = True
+            self.executor.take_no_more()
+            if self.welcomed.is_set():
+                await self._say_alive()
         waits_for, at_most = self.executor.in_hand(), self.settings.shutdown_timeout
         if waits_for and self.welcomed.is_set():  # one that was never welcomed is told nothing more
             log.info("stopping: finishing what is in hand", host=self.host, waits_for=waits_for, at_most=at_most)

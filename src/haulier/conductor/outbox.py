@@ -55,8 +55,7 @@ class Outbox:
         self._begins = False
 
     async def finish(self, at_most: float) -> list[str]:
-        """Take no more, and wait for the requests in hand, `at_most` seconds; the steps that were not done by then."""
-        self.take_no_more()
+        """Wait for the requests in hand, `at_most` seconds; those that were not done by then."""
         if self._in_hand:
             await asyncio.wait(self._in_hand.values(), timeout=at_most)
         return self.in_hand()

@@ -91,17 +91,14 @@ class Conductor:
         self.outbox.start()
         self.driver.start()
 
-    async def take_no_more(self) -> None:
-        """Begin nothing new: no accepted request, no sweep. What is in hand goes on, answers are taken in."""
+    async def finish(self) -> None:
+        """Begin nothing new, no request and no sweep, and wait `shutdown_timeout` seconds at most for those in hand.
+
+        Answers are taken in and commands sent as before. A request that is not done by then, or when the process
+        dies, is a row of the outbox still, and is taken up again.
+        """
         self.outbox.take_no_more()
         await self.driver.stop()
-
-    async def finish(self) -> None:
-        """Begin nothing new, and wait `shutdown_timeout` seconds at most for the requests in hand.
-
-        One that is not done by then, or when the process dies, is a row of the outbox still, and is taken up again.
-        """
-        await self.take_no_more()
         at_most = self._settings.shutdown_timeout
         log.info("stopping: finishing what is in hand", waits_for=self.outbox.in_hand(), at_most=at_most)
         if parked := await self.outbox.finish(at_most):

@@ -1,0 +1,410 @@
+"""Scenarios F2 to F6: what an ordinary stop, SIGTERM, does to what is in hand, and to what comes meanwhile.
+
+`finish` and then `stop` is what every process does when it is told to end; tests/guest/processes tells real ones.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import msgspec
+import pytest
+
+from haulier.bus import permissions
+from haulier.compute.simulated import SimulatedDriver
+from haulier.conductor.service import Conductor
+from haulier.db.store import outbox
+from haulier.model.ids import ServerId
+from haulier.model.migration import State
+from tests.functional.cloud import Cloud, running, settings
+from tests.functional.test_scenarios_crash import ONE_SMALL, held_question, runs_on
+
+HOSTS = ("node1", "node2", "node3")
+
+
+@pytest.fixture
+async def impatient(tmp_path: Path) -> AsyncIterator[Cloud]:
+    """Agents that wait a fifth of a second for what they have in hand."""
+    made = settings(tmp_path, HOSTS)
+    hosts = tuple(msgspec.structs.replace(host, shutdown_timeout=0.2) for host in made.hosts)
+    async with running(msgspec.structs.replace(made, hosts=hosts)) as cloud:
+        yield cloud
+        assert cloud.fleet.violations == []
+
+
+@contextmanager
+def held(driver: SimulatedDriver, primitive: str) -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
+    """That primitive of a host waits, as long as it is tried inside: (it was reached, it may go on)."""
+    reached, may_go = asyncio.Event(), asyncio.Event()
+    act = driver._act
+
+    async def wait_first(asked: str, server_id: str = "") -> None:
+        if asked == primitive:
+            reached.set()
+            await may_go.wait()
+        await act(asked, server_id)
+
+    driver._act = wait_first  # type: ignore[method-assign]
+    try:
+        yield reached, may_go
+    finally:
+        driver._act = act  # type: ignore[method-assign]
+
+
+async def end(cloud: Cloud, host: str) -> None:
+    """What SIGTERM does to the agent of a host."""
+    agent = cloud.allinone.agents[host]
+    await agent.finish()
+    await agent.stop()
+
+
+async def told_to_end(cloud: Cloud, host: str) -> asyncio.Task[None]:
+    """The agent, on its way to its end; everybody knows that."""
+    ending = asyncio.create_task(end(cloud, host))
+
+    async def known() -> bool:
+        (found,) = [one for one in await hosts(cloud) if one["name"] == host]
+        return bool(found["stopping"]) and not found["up"]
+
+    await cloud.until(known)
+    return ending
+
+
+async def hosts(cloud: Cloud) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await cloud.call("GET", "/haulier/v1/hosts")).json()["hosts"]
+    return found
+
+
+async def back(cloud: Cloud, host: str) -> None:
+    """The agent is started again."""
+    await cloud.allinone.restart_agent(host)
+    (found,) = [one for one in await hosts(cloud) if one["name"] == host]
+    assert (found["stopping"], found["up"]) == (False, True)
+
+
+async def reach(reached: asyncio.Event) -> None:
+    await asyncio.wait_for(reached.wait(), 30)
+
+
+async def migrate(cloud: Cloud, server: str, host: str = "node2") -> None:
+    answer = await cloud.action(server, {"migrate": {"host": host}})
+    assert answer.status_code == 202, answer.text
+
+
+async def window_opens(cloud: Cloud, server: str) -> None:
+    """The move comes to its window at the first attempt: nothing of it was taken for a failure."""
+    await cloud.free(server)
+    move = await cloud.newest(server)
+    assert (move.state, move.attempt, move.target) == (State.AWAITS_CONFIRM, 1, "node2"), move.reasons
+    assert await cloud.claims(server) == {"node1 (migration)": ONE_SMALL, "node2": ONE_SMALL}
+    await runs_on_target(cloud, server)
+
+
+async def runs_on_target(cloud: Cloud, server: str) -> None:
+    assert cloud.fleet.running[ServerId(server)] == "node2"
+
+
+async def test_F2_the_source_is_asked_to_stop_in_the_middle_of_the_copy(cloud: Cloud) -> None:
+    """The move completes first, and new work is refused: at once by the API, with the reason by the scheduler."""
+    server = await cloud.create(host="node1")
+    other = await cloud.create("other", host="node1")
+    third = await cloud.create("third", host="node3")
+    with held(cloud.drivers["node1"], "send_disk") as (reached, may_go):
+        await migrate(cloud, server)
+        await reach(reached)
+        ending = await told_to_end(cloud, "node1")
+        for action in ({"migrate": None}, {"resize": {"flavorRef": "large"}}, {"os-stop": None}):
+            refused = await cloud.action(other, action)
+            assert refused.status_code == 409, refused.text
+            assert "The agent of host node1 is stopping" in refused.text
+        for force in (False, True):
+            move = await cloud.move(third, "node1", force=force)
+            assert move.state == State.FAILED
+            assert "its agent is stopping" in " ".join(move.reasons)
+        assert (await cloud.server(await cloud.create("fourth", host=None))).host != "node1"
+        assert not ending.done()
+        may_go.set()
+        await asyncio.wait_for(ending, 30)
+    await window_opens(cloud, server)
+    assert (await cloud.action(server, {"confirmResize": None})).status_code == 409
+    await back(cloud, "node1")
+    assert (await cloud.confirm(server)).state == State.CONFIRMED
+    await runs_on_target(cloud, server)
+    assert await cloud.claims(server) == {"node2": ONE_SMALL}
+
+
+@pytest.mark.parametrize("primitive", ["create_disk", "digest", "start"])
+async def test_F2_the_target_is_asked_to_stop_during_the_move(cloud: Cloud, primitive: str) -> None:
+    """In prep_resize, receive_disk and finish_resize: it stays until the window is open."""
+    server = await cloud.create(host="node1")
+    with held(cloud.drivers["node2"], primitive) as (reached, may_go):
+        await migrate(cloud, server)
+        await reach(reached)
+        ending = await told_to_end(cloud, "node2")
+        may_go.set()
+        await asyncio.wait_for(ending, 30)
+    await window_opens(cloud, server)
+    await back(cloud, "node2")
+    assert (await cloud.confirm(server)).state == State.CONFIRMED
+
+
+@pytest.mark.parametrize(
+    ("host", "primitive"),
+    [("node1", "power_off"), ("node1", "send_disk"), ("node2", "create_disk"), ("node2", "digest"), ("node2", "start")],
+)
+async def test_F2_F6_a_step_that_takes_too_long_is_parked(impatient: Cloud, host: str, primitive: str) -> None:
+    """Nothing of it is answered, nothing else is tried, and the same command does it after the restart."""
+    cloud = impatient
+    server = await cloud.create(host="node1")
+    with held(cloud.drivers[host], primitive) as (reached, _):
+        await migrate(cloud, server)
+        await reach(reached)
+        before = await cloud.newest(server)
+        heard = len(cloud.recorder.on(f"haulier.event.{host}.answer"))
+        await asyncio.wait_for(end(cloud, host), 30)
+    assert len(cloud.recorder.on(f"haulier.event.{host}.answer")) == heard
+    assert cloud.recorder.on("haulier.conductor.migrate_server") == []
+    parked = await cloud.newest(server)
+    assert (parked.state, parked.generation) == (before.state, before.generation)
+    await back(cloud, host)
+    await window_opens(cloud, server)
+    assert (await cloud.newest(server)).was_running
+    assert (await cloud.confirm(server)).state == State.CONFIRMED
+    await runs_on(cloud, server, "node2")
+
+
+async def test_F3_a_target_that_prepared_waits_for_the_disk(cloud: Cloud) -> None:
+    """It has nothing under way, but a move that it has begun counts as work."""
+    server = await cloud.create(host="node1")
+    with held(cloud.drivers["node1"], "send_disk") as (reached, may_go):
+        await migrate(cloud, server)
+        await reach(reached)
+        ending = await told_to_end(cloud, "node2")
+        assert cloud.allinone.agents["node2"].executor.in_hand() == [f"the next step of the move of server {server}"]
+        assert not ending.done()
+        may_go.set()
+        await asyncio.wait_for(ending, 30)
+    await window_opens(cloud, server)
+    await back(cloud, "node2")
+    assert (await cloud.confirm(server)).state == State.CONFIRMED
+    await runs_on(cloud, server, "node2")
+
+
+async def test_F3_a_target_that_can_not_wait_so_long_goes_on_after_the_restart(impatient: Cloud) -> None:
+    """The disk arrives without its agent."""
+    cloud = impatient
+    server = await cloud.create(host="node1")
+    with held(cloud.drivers["node1"], "send_disk") as (reached, may_go):
+        await migrate(cloud, server)
+        await reach(reached)
+        await asyncio.wait_for(end(cloud, "node2"), 30)
+        may_go.set()
+
+        async def sealed() -> bool:
+            return (await cloud.newest(server)).state == State.RECEIVING
+
+        await cloud.until(sealed)
+    await back(cloud, "node2")
+    await window_opens(cloud, server)
+    assert (await cloud.confirm(server)).state == State.CONFIRMED
+    await runs_on(cloud, server, "node2")
+
+
+async def test_F2_a_source_whose_copy_fails_starts_the_guest_again_before_it_ends(cloud: Cloud) -> None:
+    """It stopped the guest for the move: what brings it back is no new work."""
+    server = await cloud.create(host="node1")
+    with held(cloud.drivers["node1"], "send_disk") as (reached, may_go):
+        await migrate(cloud, server)
+        await reach(reached)
+        ending = await told_to_end(cloud, "node1")
+        cloud.drivers["node1"].fails["send_disk"] = "the disk is on fire"
+        may_go.set()
+        await asyncio.wait_for(ending, 30)
+    await cloud.free(server)
+    assert (await cloud.newest(server)).state == State.FAILED
+    await runs_on(cloud, server, "node1")
+    assert await cloud.claims(server) == {"node1": ONE_SMALL}
+
+
+@pytest.mark.parametrize(("host", "primitive"), [("node1", "check_disk"), ("node2", "delete"), ("node1", "start")])
+async def test_F4_a_stop_during_revert(cloud: Cloud, host: str, primitive: str) -> None:
+    """The step in hand is finished, and the revert completes: at once, or when the agent it needs is back."""
+    server = await cloud.create(host="node1")
+    await cloud.move(server, "node2")
+    with held(cloud.drivers[host], primitive) as (reached, may_go):
+        assert (await cloud.action(server, {"revertResize": None})).status_code == 202
+        await reach(reached)
+        ending = await told_to_end(cloud, host)
+        may_go.set()
+        await asyncio.wait_for(ending, 30)
+    if primitive == "check_disk":  # an answer, and no part of the move yet: the source is not waited for
+        await back(cloud, host)
+    await cloud.free(server)
+    assert (await cloud.newest(server)).state == State.REVERTED
+    await runs_on(cloud, server, "node1")
+    assert await cloud.claims(server) == {"node1": ONE_SMALL}
+
+
+@pytest.mark.parametrize(("host", "primitive"), [("node2", "delete"), ("node1", "start")])
+async def test_F4_a_stop_during_revert_that_can_not_wait(impatient: Cloud, host: str, primitive: str) -> None:
+    """Parked in the middle of the discard, and of the start on the source: after the restart the revert completes."""
+    cloud = impatient
+    server = await cloud.create(host="node1")
+    await cloud.move(server, "node2")
+    with held(cloud.drivers[host], primitive) as (reached, _):
+        assert (await cloud.action(server, {"revertResize": None})).status_code == 202
+        await reach(reached)
+        await asyncio.wait_for(end(cloud, host), 30)
+    await back(cloud, host)
+    await cloud.free(server)
+    assert (await cloud.newest(server)).state == State.REVERTED
+    await runs_on(cloud, server, "node1")
+    assert await cloud.claims(server) == {"node1": ONE_SMALL}
+
+
+async def test_F5_several_operations_are_waited_for_and_nothing_new_is_begun(cloud: Cloud) -> None:
+    """A copy, a stop and a start at once; a move that had asked for its source only after that waits, its guest on."""
+    copied, stopped, started, late = [await cloud.create(name, host="node1") for name in ("a", "b", "c", "d")]
+    await cloud.stop(started)
+    source, target = cloud.drivers["node1"], cloud.drivers["node2"]
+    with held(target, "create_disk") as (preparing, may_prepare):
+        await migrate(cloud, late)
+        await reach(preparing)
+        with (
+            held(source, "send_disk") as (copying, may_copy),
+            held(source, "pause") as (pausing, may_pause),
+            held(source, "start") as (starting, may_start),
+        ):
+            target._act = SimulatedDriver._act.__get__(target)  # the second preparation need not wait
+            await migrate(cloud, copied)
+            assert (await cloud.action(stopped, {"pause": None})).status_code == 202
+            assert (await cloud.action(started, {"os-start": None})).status_code == 202
+            for reached in (copying, pausing, starting):
+                await reach(reached)
+            ending = await told_to_end(cloud, "node1")
+            may_prepare.set()
+            await cloud.until(lambda: told(cloud, "resize_instance", late))
+            for may_go in (may_copy, may_pause, may_start):
+                assert not ending.done()
+                may_go.set()
+            await asyncio.wait_for(ending, 30)
+    await window_opens(cloud, copied)
+    assert (await cloud.free(stopped)).vm_state == "paused"
+    assert (await cloud.free(started)).vm_state == "active"
+    assert cloud.fleet.running[ServerId(late)] == "node1", "what had not begun is not begun"
+    assert (await cloud.newest(late)).state == State.COPYING
+    await back(cloud, "node1")
+    await window_opens(cloud, late)
+
+
+async def told(cloud: Cloud, step: str, server: str) -> bool:
+    """Whether a host was told, and has been asked again since: so the first time was heard."""
+    rows = await cloud.allinone.db.read(outbox.waiting_on_server, ServerId(server))
+    return any(row.step == step and row.sends > 1 for row in rows)
+
+
+async def test_F5_a_conductor_finishes_its_request_and_begins_neither_another_nor_a_sweep(cloud: Cloud) -> None:
+    first, second = [await cloud.create(name, host="node1") for name in ("a", "b")]
+    conductor, swept = cloud.allinone.conductor, asyncio.Event()
+
+    class Sweep:
+        async def sweep(self) -> None:
+            swept.set()
+
+    conductor.driver._reconcilers = [Sweep()]
+    await reach(swept)
+    asked, may_answer = await held_question(cloud)
+    assert (await cloud.action(first, {"migrate": None})).status_code == 202
+    await reach(asked)
+    taken = len(cloud.recorder.taken)
+    ending = asyncio.create_task(conductor.finish())
+    await asyncio.sleep(0)
+    swept.clear()
+    assert (await cloud.action(second, {"migrate": None})).status_code == 202, "accepted, and kept"
+    assert not ending.done()
+    may_answer.set()
+    await asyncio.wait_for(ending, 30)
+    assert (await cloud.newest(first)).state != State.REQUESTED
+    assert (await cloud.newest(second)).state == State.REQUESTED
+    assert len(cloud.recorder.taken) == taken
+    assert not swept.is_set()
+    await conductor.stop()
+
+    broker, made = cloud.allinone.broker, cloud.allinone.settings
+    connection = broker.connect("conductor", permissions.CONDUCTOR)
+    cloud.allinone.conductor = Conductor(made.conductor, cloud.allinone.db, connection)
+    await cloud.allinone.conductor.start()
+    for server in (first, second):
+        await cloud.free(server)
+        assert (await cloud.newest(server)).state == State.AWAITS_CONFIRM
+
+
+async def answers(client: httpx2.AsyncClient) -> bool:
+    try:
+        await client.get("/")
+    except httpx2.TransportError:
+        return False
+    return True
+
+
+async def test_F5_an_api_finishes_the_requests_in_hand_and_takes_no_more(cloud: Cloud) -> None:
+    made = await cloud.admin.post(
+        "/image/v2/images", json={"name": "i", "disk_format": "raw", "container_format": "bare"}
+    )
+    sent, rest = asyncio.Event(), asyncio.Event()
+
+    async def content() -> AsyncIterator[bytes]:
+        yield bytes(512)
+        sent.set()
+        await rest.wait()
+        yield bytes(512)
+
+    upload = asyncio.create_task(cloud.admin.put(
+        f"/image/v2/images/{made.json()['id']}/file", content=content(),
+        headers={"Content-Type": "application/octet-stream"},
+    ))  # fmt: skip
+    await reach(sent)
+    ending = asyncio.create_task(cloud.allinone.api.finish())
+    async with asyncio.timeout(30), httpx2.AsyncClient(base_url=cloud.allinone.url) as other:
+        while await answers(other):  # it closes its door in a moment
+            pass
+    assert not ending.done()
+    rest.set()
+    assert (await upload).status_code == 204
+    await asyncio.wait_for(ending, 30)
+
+
+async def test_F2_an_all_in_one_completes_the_moves_in_hand(tmp_path: Path) -> None:
+    """From prep_resize to the window, though every agent and the conductor were told to end."""
+    async with running(settings(tmp_path, HOSTS)) as cloud:
+        server = await cloud.create(host="node1")
+        with held(cloud.drivers["node2"], "create_disk") as (reached, may_go):
+            await migrate(cloud, server)
+            await reach(reached)
+            ending = asyncio.create_task(cloud.allinone.finish())
+            may_go.set()
+            await asyncio.wait_for(ending, 30)
+        await window_opens(cloud, server)
+        assert cloud.fleet.violations == []
+
+
+async def test_F6_an_all_in_one_that_can_not_wait_goes_on_at_its_next_start(tmp_path: Path) -> None:
+    """One move in the middle of its copy, another that had not begun."""
+    made = settings(tmp_path, HOSTS, shutdown_timeout=0.2)
+    hosts = tuple(msgspec.structs.replace(host, shutdown_timeout=0.2) for host in made.hosts)
+    async with running(msgspec.structs.replace(made, hosts=hosts)) as cloud:
+        server, second = [await cloud.create(name, host="node1") for name in ("a", "b")]
+        with held(cloud.drivers["node1"], "send_disk") as (copying, _):
+            await migrate(cloud, server)
+            await reach(copying)
+            cloud.allinone.conductor.outbox.take_no_more()
+            await migrate(cloud, second)
+            await asyncio.wait_for(cloud.allinone.finish(), 30)
+            await cloud.allinone.stop()
+        await cloud.allinone.start()
+        for one in (server, second):
+            await window_opens(cloud, one)
+        assert cloud.fleet.violations == []
