@@ -20,6 +20,7 @@ from haulier.db.store import outbox
 from haulier.model.ids import ServerId
 from haulier.model.migration import State
 from tests.functional.cloud import Cloud, running, settings
+from tests.functional.test_delete import delete, gone
 from tests.functional.test_scenarios_crash import ONE_SMALL, held_question, runs_on
 
 HOSTS = ("node1", "node2", "node3")
@@ -229,6 +230,25 @@ async def test_F2_a_source_whose_copy_fails_starts_the_guest_again_before_it_end
     assert await cloud.claims(server) == {"node1": ONE_SMALL}
 
 
+async def test_F2_a_deletion_is_not_done_before_the_agent_is_back_and_did_it(cloud: Cloud) -> None:
+    """An agent that stops is back soon, mostly: a server whose guest still runs is not said to be gone."""
+    server = await cloud.create(host="node1")
+    await asyncio.wait_for(end(cloud, "node1"), 30)
+    await delete(cloud, server)
+
+    async def told_to_discard() -> bool:
+        rows = await cloud.allinone.db.read(outbox.waiting_on_server, ServerId(server))
+        return any(row.host == "node1" and row.sends > 0 for row in rows)
+
+    await cloud.until(told_to_discard)
+    assert (await cloud.server(server)).vm_state == "active"
+    assert cloud.fleet.running == {server: "node1"}
+    await back(cloud, "node1")
+    await cloud.until(lambda: gone(cloud, server))
+    assert cloud.fleet.running == {}
+    assert await cloud.claims(server) == {}
+
+
 @pytest.mark.parametrize(("host", "primitive"), [("node1", "check_disk"), ("node2", "delete"), ("node1", "start")])
 async def test_F4_a_stop_during_revert(cloud: Cloud, host: str, primitive: str) -> None:
     """The step in hand is finished, and the revert completes: at once, or when the agent it needs is back."""
@@ -317,7 +337,7 @@ async def test_F5_a_conductor_finishes_its_request_and_begins_neither_another_no
 
     conductor.driver._reconcilers = [Sweep()]
     await reach(swept)
-    asked, may_answer = await held_question(cloud)
+    asked, may_answer = held_question(cloud)
     assert (await cloud.action(first, {"migrate": None})).status_code == 202
     await reach(asked)
     taken = len(cloud.recorder.taken)

@@ -31,18 +31,19 @@ class Host(msgspec.Struct, frozen=True):
     stopping: bool = False
     guests: tuple["Guest", ...] = ()
 
-    def why_down(self, down_after: float) -> str | None:
-        """Why no work can be given to it, a clause; None when its agent was heard within `down_after` seconds
-        and is not stopping."""
+    def why_unreachable(self, down_after: float) -> str | None:
+        """Why nothing is to be expected of it, a clause; None when its agent was heard within `down_after` seconds."""
         if self.fenced:
             return "it is fenced"
         if self.forced_down:
             return "an operator has set it down"
         if self.silent_for > down_after:
             return f"its agent has not been heard for {self.silent_for:.0f} s"
-        if self.stopping:
-            return "its agent is stopping"
         return None
+
+    def why_down(self, down_after: float) -> str | None:
+        """Why no work can be given to it, a clause: it is unreachable, or its agent finishes what it has and ends."""
+        return self.why_unreachable(down_after) or ("its agent is stopping" if self.stopping else None)
 
     def is_up(self, down_after: float) -> bool:
         """Whether work can be given to it."""
