@@ -4,8 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,14 @@ import msgspec
 import pytest
 
 from haulier.bus import permissions
-from haulier.compute.simulated import SimulatedDriver
 from haulier.conductor.service import Conductor
 from haulier.db.store import outbox
 from haulier.model.ids import ServerId
 from haulier.model.migration import State
 from tests.functional.cloud import Cloud, running, settings
+from tests.functional.hooks import held, held_question
 from tests.functional.test_delete import delete, gone
-from tests.functional.test_scenarios_crash import ONE_SMALL, held_question, runs_on
+from tests.functional.test_scenarios_crash import ONE_SMALL, runs_on
 
 HOSTS = ("node1", "node2", "node3")
 
@@ -34,25 +33,6 @@ async def impatient(tmp_path: Path) -> AsyncIterator[Cloud]:
     async with running(msgspec.structs.replace(made, hosts=hosts)) as cloud:
         yield cloud
         assert cloud.fleet.violations == []
-
-
-@contextmanager
-def held(driver: SimulatedDriver, primitive: str) -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
-    """That primitive of a host waits, as long as it is tried inside: (it was reached, it may go on)."""
-    reached, may_go = asyncio.Event(), asyncio.Event()
-    act = driver._act
-
-    async def wait_first(asked: str, server_id: str = "") -> None:
-        if asked == primitive:
-            reached.set()
-            await may_go.wait()
-        await act(asked, server_id)
-
-    driver._act = wait_first  # type: ignore[method-assign]
-    try:
-        yield reached, may_go
-    finally:
-        driver._act = act  # type: ignore[method-assign]
 
 
 async def end(cloud: Cloud, host: str) -> None:
@@ -95,17 +75,13 @@ async def migrate(cloud: Cloud, server: str, host: str = "node2") -> None:
     assert answer.status_code == 202, answer.text
 
 
-async def window_opens(cloud: Cloud, server: str) -> None:
+async def window_opens(cloud: Cloud, server: str, target: str = "node2") -> None:
     """The move comes to its window at the first attempt: nothing of it was taken for a failure."""
     await cloud.free(server)
     move = await cloud.newest(server)
-    assert (move.state, move.attempt, move.target) == (State.AWAITS_CONFIRM, 1, "node2"), move.reasons
-    assert await cloud.claims(server) == {"node1 (migration)": ONE_SMALL, "node2": ONE_SMALL}
-    await runs_on_target(cloud, server)
-
-
-async def runs_on_target(cloud: Cloud, server: str) -> None:
-    assert cloud.fleet.running[ServerId(server)] == "node2"
+    assert (move.state, move.attempt, move.target) == (State.AWAITS_CONFIRM, 1, target), move.reasons
+    assert await cloud.claims(server) == {"node1 (migration)": ONE_SMALL, target: ONE_SMALL}
+    assert cloud.fleet.running[ServerId(server)] == target
 
 
 async def test_F2_the_source_is_asked_to_stop_in_the_middle_of_the_copy(cloud: Cloud) -> None:
@@ -133,7 +109,7 @@ async def test_F2_the_source_is_asked_to_stop_in_the_middle_of_the_copy(cloud: C
     assert (await cloud.action(server, {"confirmResize": None})).status_code == 409
     await back(cloud, "node1")
     assert (await cloud.confirm(server)).state == State.CONFIRMED
-    await runs_on_target(cloud, server)
+    assert cloud.fleet.running[ServerId(server)] == "node2"
     assert await cloud.claims(server) == {"node2": ONE_SMALL}
 
 
@@ -230,6 +206,19 @@ async def test_F2_a_source_whose_copy_fails_starts_the_guest_again_before_it_end
     assert await cloud.claims(server) == {"node1": ONE_SMALL}
 
 
+async def test_F6_what_waited_for_long_is_said_soon_when_the_agent_is_back(cloud: Cloud) -> None:
+    """And not when its turn would have come: the longer nobody answers, the rarer a command is sent."""
+    server = await cloud.create(host="node1")
+    with held(cloud.drivers["node1"], "send_disk") as (reached, _):
+        await migrate(cloud, server)
+        await reach(reached)
+        await cloud.allinone.agents["node1"].stop()
+        (row,) = await cloud.allinone.db.read(outbox.waiting_on_server, ServerId(server))
+        await cloud.allinone.db.write(outbox.mark_sent, row.id, 3600.0)
+    await back(cloud, "node1")
+    await window_opens(cloud, server)
+
+
 async def test_F2_a_deletion_is_not_done_before_the_agent_is_back_and_did_it(cloud: Cloud) -> None:
     """An agent that stops is back soon, mostly: a server whose guest still runs is not said to be gone."""
     server = await cloud.create(host="node1")
@@ -298,8 +287,7 @@ async def test_F5_several_operations_are_waited_for_and_nothing_new_is_begun(clo
             held(source, "pause") as (pausing, may_pause),
             held(source, "start") as (starting, may_start),
         ):
-            target._act = SimulatedDriver._act.__get__(target)  # the second preparation need not wait
-            await migrate(cloud, copied)
+            await migrate(cloud, copied, "node3")
             assert (await cloud.action(stopped, {"pause": None})).status_code == 202
             assert (await cloud.action(started, {"os-start": None})).status_code == 202
             for reached in (copying, pausing, starting):
@@ -311,7 +299,7 @@ async def test_F5_several_operations_are_waited_for_and_nothing_new_is_begun(clo
                 assert not ending.done()
                 may_go.set()
             await asyncio.wait_for(ending, 30)
-    await window_opens(cloud, copied)
+    await window_opens(cloud, copied, "node3")
     assert (await cloud.free(stopped)).vm_state == "paused"
     assert (await cloud.free(started)).vm_state == "active"
     assert cloud.fleet.running[ServerId(late)] == "node1", "what had not begun is not begun"
