@@ -93,9 +93,10 @@ class Api:
 
         One that is cut off then has been accepted in whole, by one transaction, or not at all.
         """
+        if not self._server.should_exit:
+            requests, at_most = len(self._server.server_state.tasks), self.settings.shutdown_timeout
+            _log.info("stopping: finishing what is in hand", process="api", requests=requests, at_most=at_most)
         self._sweeping.cancel()
-        at_most = self.settings.shutdown_timeout
-        _log.info("stopping: finishing what is in hand", requests=len(self._server.server_state.tasks), at_most=at_most)
         self._server.should_exit = True
         await self._serving
 

@@ -169,7 +169,7 @@ def _end_up(directory: "StateDirectory") -> None:
     asked = directory.holder()
     if asked is None:
         return
-    click.echo(f"ending the haulier with process id {asked}")
+    click.echo(f"ending the haulier with process id {asked}; it finishes what it has in hand")
     os.kill(asked, signal.SIGTERM)
     for _ in pauses():
         if directory.holder() != asked:

@@ -99,8 +99,8 @@ class Conductor:
         """
         self.outbox.take_no_more()
         await self.driver.stop()
-        at_most = self._settings.shutdown_timeout
-        log.info("stopping: finishing what is in hand", waits_for=self.outbox.in_hand(), at_most=at_most)
+        waits_for, at_most = self.outbox.in_hand(), self._settings.shutdown_timeout
+        log.info("stopping: finishing what is in hand", process="conductor", waits_for=waits_for, at_most=at_most)
         if parked := await self.outbox.finish(at_most):
             log.warning("stopping: parked, it is taken up again by the next conductor", parked=parked)
 
