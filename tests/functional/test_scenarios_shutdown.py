@@ -1,6 +1,7 @@
 """Scenarios F2 to F6: what an ordinary stop, SIGTERM, does to what is in hand, and to what comes meanwhile.
 
-`finish` and then `stop` is what every process does when it is told to end; tests/guest/processes tells real ones.
+`finish` and then `stop` is what every process does when it is told to end; tests/guest/processes tells real ones, and
+test_scenarios_shutdown_control.py has the other processes.
 """
 
 import asyncio
@@ -8,21 +9,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import msgspec
 import pytest
 
-from haulier.bus import permissions
-from haulier.conductor.service import Conductor
 from haulier.db.store import outbox
 from haulier.model.ids import ServerId
 from haulier.model.migration import State
 from tests.functional.cloud import Cloud, running, settings
-from tests.functional.hooks import held, held_question
+from tests.functional.conftest import HOSTS
+from tests.functional.hooks import held
 from tests.functional.test_delete import delete, gone
 from tests.functional.test_scenarios_crash import ONE_SMALL, runs_on
-
-HOSTS = ("node1", "node2", "node3")
 
 
 @pytest.fixture
@@ -313,107 +310,3 @@ async def told(cloud: Cloud, step: str, server: str) -> bool:
     rows = await cloud.allinone.db.read(outbox.waiting_on_server, ServerId(server))
     begun = ("power_off", server) in cloud.drivers["node1"].calls
     return begun or any(row.step == step and row.sends > 1 for row in rows)
-
-
-async def test_F5_a_conductor_finishes_its_request_and_begins_neither_another_nor_a_sweep(cloud: Cloud) -> None:
-    first, second = [await cloud.create(name, host="node1") for name in ("a", "b")]
-    conductor, swept = cloud.allinone.conductor, asyncio.Event()
-
-    class Sweep:
-        async def sweep(self) -> None:
-            swept.set()
-
-    conductor.driver._reconcilers = [Sweep()]
-    await reach(swept)
-    asked, may_answer = held_question(cloud)
-    assert (await cloud.action(first, {"migrate": None})).status_code == 202
-    await reach(asked)
-    taken = len(cloud.recorder.taken)
-    ending = asyncio.create_task(conductor.finish())
-    await asyncio.sleep(0)
-    swept.clear()
-    assert (await cloud.action(second, {"migrate": None})).status_code == 202, "accepted, and kept"
-    assert not ending.done()
-    may_answer.set()
-    await asyncio.wait_for(ending, 30)
-    assert (await cloud.newest(first)).state != State.REQUESTED
-    assert (await cloud.newest(second)).state == State.REQUESTED
-    assert len(cloud.recorder.taken) == taken
-    assert not swept.is_set()
-    await conductor.stop()
-
-    broker, made = cloud.allinone.broker, cloud.allinone.settings
-    connection = broker.connect("conductor", permissions.CONDUCTOR)
-    cloud.allinone.conductor = Conductor(made.conductor, cloud.allinone.db, connection)
-    await cloud.allinone.conductor.start()
-    for server in (first, second):
-        await cloud.free(server)
-        assert (await cloud.newest(server)).state == State.AWAITS_CONFIRM
-
-
-async def answers(client: httpx2.AsyncClient) -> bool:
-    try:
-        await client.get("/")
-    except httpx2.TransportError:
-        return False
-    return True
-
-
-async def test_F5_an_api_finishes_the_requests_in_hand_and_takes_no_more(cloud: Cloud) -> None:
-    made = await cloud.admin.post(
-        "/image/v2/images", json={"name": "i", "disk_format": "raw", "container_format": "bare"}
-    )
-    sent, rest = asyncio.Event(), asyncio.Event()
-
-    async def content() -> AsyncIterator[bytes]:
-        yield bytes(512)
-        sent.set()
-        await rest.wait()
-        yield bytes(512)
-
-    upload = asyncio.create_task(cloud.admin.put(
-        f"/image/v2/images/{made.json()['id']}/file", content=content(),
-        headers={"Content-Type": "application/octet-stream"},
-    ))  # fmt: skip
-    await reach(sent)
-    ending = asyncio.create_task(cloud.allinone.api.finish())
-    async with asyncio.timeout(30), httpx2.AsyncClient(base_url=cloud.allinone.url) as other:
-        while await answers(other):  # it closes its door in a moment
-            pass
-    assert not ending.done()
-    rest.set()
-    assert (await upload).status_code == 204
-    await asyncio.wait_for(ending, 30)
-
-
-async def test_F2_an_all_in_one_completes_the_moves_in_hand(tmp_path: Path) -> None:
-    """From prep_resize to the window, though every agent and the conductor were told to end."""
-    async with running(settings(tmp_path, HOSTS)) as cloud:
-        server = await cloud.create(host="node1")
-        with held(cloud.drivers["node2"], "create_disk") as (reached, may_go):
-            await migrate(cloud, server)
-            await reach(reached)
-            ending = asyncio.create_task(cloud.allinone.finish())
-            may_go.set()
-            await asyncio.wait_for(ending, 30)
-        await window_opens(cloud, server)
-        assert cloud.fleet.violations == []
-
-
-async def test_F6_an_all_in_one_that_can_not_wait_goes_on_at_its_next_start(tmp_path: Path) -> None:
-    """One move in the middle of its copy, another that had not begun."""
-    made = settings(tmp_path, HOSTS, shutdown_timeout=0.2)
-    hosts = tuple(msgspec.structs.replace(host, shutdown_timeout=0.2) for host in made.hosts)
-    async with running(msgspec.structs.replace(made, hosts=hosts)) as cloud:
-        server, second = [await cloud.create(name, host="node1") for name in ("a", "b")]
-        with held(cloud.drivers["node1"], "send_disk") as (copying, _):
-            await migrate(cloud, server)
-            await reach(copying)
-            cloud.allinone.conductor.outbox.take_no_more()
-            await migrate(cloud, second)
-            await asyncio.wait_for(cloud.allinone.finish(), 30)
-            await cloud.allinone.stop()
-        await cloud.allinone.start()
-        for one in (server, second):
-            await window_opens(cloud, one)
-        assert cloud.fleet.violations == []

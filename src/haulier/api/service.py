@@ -22,6 +22,10 @@ from haulier.db.engine import Database
 _log = structlog.get_logger()
 
 
+TIDYING = 5.0
+"""Seconds that requests which were cut off get to leave nothing half done behind."""
+
+
 class _Server(uvicorn.Server):
     """Leaves signals to the process, which may hold more than an API, and says when it is ready."""
 
@@ -99,6 +103,9 @@ class Api:
         self._sweeping.cancel()
         self._server.should_exit = True
         await self._serving
+        # Those that were cut off tidy up after themselves, for which they need the database.
+        if cut_off := self._server.server_state.tasks:
+            await asyncio.wait(cut_off, timeout=TIDYING)
 
     async def stop(self) -> None:
         """Take no more requests, finish those in hand, and leave the bus."""

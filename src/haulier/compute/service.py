@@ -101,7 +101,8 @@ class Agent:
         if waits_for and self.welcomed.is_set():  # one that was never welcomed is told nothing more
             log.info("stopping: finishing what is in hand", host=self.host, waits_for=waits_for, at_most=at_most)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.executor.until_idle(), at_most)
+                async with asyncio.timeout(at_most):
+                    await self.executor.until_idle()
             waits_for = self.executor.in_hand()
         if waits_for:
             log.warning("stopping: parked, it goes on when the agent is back", host=self.host, parked=waits_for)
@@ -193,7 +194,8 @@ class Agent:
                 Hello(self.host, self.incarnation, _boot_id(), self.journal.journal_id, self.settings.zone, inventory),
             )
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.welcomed.wait(), self.settings.hello_again)
+                async with asyncio.timeout(self.settings.hello_again):
+                    await self.welcomed.wait()
 
     async def _beat(self) -> None:
         incarnation = self.incarnation
