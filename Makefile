@@ -1,7 +1,7 @@
 # The front door. `make` alone lists what there is; CONTRIBUTING.md says more.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check unit contract functional guest planted crash-sample crash crash-real partition docs lock run dev qemu nats network
+.PHONY: help demo up test check unit contract functional guest planted crash-sample crash crash-real partition docs lock run dev qemu nats network systemd
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -24,7 +24,7 @@ demo: qemu run ## See a server move from one host to another, and every way it c
 up: qemu run ## Run haulier on this machine in the foreground, until Ctrl-C
 	@exec $(bin)/haulier up $(ARGS)
 
-test: qemu nats network dev ## Everything: the five stages below, then a table of them
+test: qemu nats network systemd dev ## Everything: the five stages below, then a table of them
 	@rm -f .stages
 	@for stage in check unit contract functional guest; do \
 		scripts/stage $$stage $(MAKE) $$stage || [ $$? -ne 130 ] || exit 130; \
@@ -39,7 +39,7 @@ check: dev ## Lint, format, types, and the import rules of the architecture
 	$(bin)/lint-imports --no-logo || failed=1; \
 	test -z "$$failed"
 
-unit: dev ## Tests of one module each (ARGS="-k word" goes to pytest, here and below)
+unit: systemd dev ## Tests of one module each (ARGS="-k word" goes to pytest, here and below)
 	@$(pytest) tests/unit $(ARGS)
 
 contract: nats dev ## Tests that hold for the in-process bus and for a real NATS server alike
@@ -85,3 +85,6 @@ nats:
 
 network:
 	@scripts/system-packages python network
+
+systemd:
+	@scripts/system-packages python systemd

@@ -4,6 +4,7 @@ It only composes. Each process gets its own connection to the bus, with its own 
 network.
 """
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -78,8 +79,23 @@ class AllInOne:
         self.api = Api(self.settings.api, self.db, bus)
         await self.api.start()
 
+    @property
+    def shutdown_timeout(self) -> float:
+        """How long `finish` takes at most, in seconds."""
+        agents = max((host.shutdown_timeout for host in self.settings.hosts), default=0.0)
+        return self.settings.api.shutdown_timeout + agents + self.settings.conductor.shutdown_timeout
+
+    async def finish(self) -> None:
+        """Take no more requests, and finish what is in hand; what takes too long is parked until the next start.
+
+        The conductor begins nothing new but goes on with moves, so that those in hand can come to their window.
+        """
+        await self.api.finish()
+        await self.conductor.finish()
+        await asyncio.gather(*(agent.finish(alone=False) for agent in self.agents.values()))
+
     async def stop(self) -> None:
-        """Take no more requests, let every process finish what it has in hand, and close the database."""
+        """Let everything go, at once where `finish` has not waited for it, and close the database."""
         await self.api.stop()
         await self.conductor.stop()
         for agent in self.agents.values():

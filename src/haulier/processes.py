@@ -42,7 +42,7 @@ async def api(file: ApiFile) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def conductor(file: ConductorFile) -> AsyncIterator[None]:
-    """A conductor. At the end it brings what it has in hand to its commit."""
+    """A conductor. At the end it takes no more requests and finishes those it has."""
     from haulier.conductor.service import Conductor
 
     bus = NatsBus(file.bus, permissions.CONDUCTOR_USER)
@@ -55,7 +55,7 @@ async def conductor(file: ConductorFile) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def scheduler(file: SchedulerFile) -> AsyncIterator[None]:
-    """A scheduler."""
+    """A scheduler. At the end it answers what it was asked."""
     from haulier.scheduler.service import Scheduler
 
     bus = NatsBus(file.bus, permissions.SCHEDULER_USER)
@@ -68,7 +68,7 @@ async def scheduler(file: SchedulerFile) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def compute(file: ComputeFile) -> AsyncIterator[None]:
-    """The agent of one host, with QEMU. Its guests go on without it."""
+    """The agent of one host, with QEMU. At the end it finishes or parks what it has; its guests go on without it."""
     from haulier.compute.qemu.driver import QemuDriver
     from haulier.compute.service import Agent
 
@@ -79,16 +79,19 @@ async def compute(file: ComputeFile) -> AsyncIterator[None]:
         yield
 
 
-class _Startable(Protocol):
+class _Process(Protocol):
     async def start(self) -> None: ...
+    async def finish(self) -> None: ...
     async def stop(self) -> None: ...
 
 
 @asynccontextmanager
-async def _running(process: _Startable) -> AsyncIterator[None]:
+async def _running(process: _Process) -> AsyncIterator[None]:
+    """Started; at an ordinary end it finishes what it has in hand, and however it ends it lets everything go."""
     await process.start()
     try:
         yield
+        await process.finish()
     finally:
         await process.stop()
 

@@ -26,6 +26,25 @@ def before(driver: SimulatedDriver, primitive: str, do: Callable[[], Awaitable[A
     return lambda: setattr(driver, "_act", act)
 
 
+@contextmanager
+def held(driver: SimulatedDriver, primitive: str) -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
+    """That primitive of a host waits, as long as it is tried inside: (it was reached, it may go on)."""
+    reached, may_go = asyncio.Event(), asyncio.Event()
+    act = driver._act
+
+    async def wait_first(asked: str, server_id: str = "") -> None:
+        if asked == primitive:
+            reached.set()
+            await may_go.wait()
+        await act(asked, server_id)
+
+    driver._act = wait_first  # type: ignore[method-assign]
+    try:
+        yield reached, may_go
+    finally:
+        driver._act = act  # type: ignore[method-assign]
+
+
 def held_question(cloud: Cloud) -> tuple[asyncio.Event, asyncio.Event]:
     """The scheduler's next answer waits: (it was asked, it may answer)."""
     asked, may_answer = asyncio.Event(), asyncio.Event()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,10 @@ from haulier.config.api import ApiSettings
 from haulier.db.engine import Database
 
 _log = structlog.get_logger()
+
+
+TIDYING = 5.0
+"""Seconds that requests which were cut off get to leave nothing half done behind."""
 
 
 class _Server(uvicorn.Server):
@@ -65,7 +70,7 @@ class Api:
             access_log=False,
             log_config=None,
             server_header=False,
-            timeout_graceful_shutdown=10,
+            timeout_graceful_shutdown=math.ceil(self.settings.shutdown_timeout),
         )
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve([self._socket]), name="api")
@@ -87,11 +92,24 @@ class Api:
             except Exception:  # noqa: BLE001 - what failed now is looked at again at the next turn
                 _log.exception("image sweep failed")
 
-    async def stop(self) -> None:
-        """Take no more requests, finish those in hand, and leave the bus."""
+    async def finish(self) -> None:
+        """Take no more requests, and finish those in hand, for `shutdown_timeout` seconds at most.
+
+        One that is cut off then has been accepted in whole, by one transaction, or not at all.
+        """
+        if not self._server.should_exit:
+            requests, at_most = len(self._server.server_state.tasks), self.settings.shutdown_timeout
+            _log.info("stopping: finishing what is in hand", process="api", requests=requests, at_most=at_most)
         self._sweeping.cancel()
         self._server.should_exit = True
         await self._serving
+        # Those that were cut off tidy up after themselves, for which they need the database.
+        if cut_off := self._server.server_state.tasks:
+            await asyncio.wait(cut_off, timeout=TIDYING)
+
+    async def stop(self) -> None:
+        """Take no more requests, finish those in hand, and leave the bus."""
+        await self.finish()
         self._socket.close()
         await self._bus.close()
 

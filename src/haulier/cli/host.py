@@ -125,6 +125,8 @@ def _set(cloud: Cloud, name: str, change: dict[str, str]) -> None:
 def _agent(one: Found) -> str:
     if one.get("fence"):
         return "fenced"
+    if one.get("stopping"):
+        return "stopping"
     return "up" if one["up"] else "down"
 
 

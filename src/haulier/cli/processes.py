@@ -75,7 +75,7 @@ Process = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 
 def _run(name: str, process: Process, config: Path, file_type: type) -> None:
-    """From start to SIGTERM or SIGINT.
+    """From start to SIGTERM or SIGINT: then what is in hand is finished or parked. A second signal ends it at once.
 
     Raises:
         Problem: the settings can't be used, or the process can't start with them.
@@ -94,20 +94,16 @@ def _run(name: str, process: Process, config: Path, file_type: type) -> None:
 
 
 async def _until_told(name: str, process: Process, settings: Any) -> None:
-    import asyncio
-    import signal
-
     import structlog
 
+    from haulier.cli.signals import told_to_end
+
     log = structlog.get_logger()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    told = told_to_end()
     async with process(settings) as what:
         log.info("ready", process=name, **({"url": what} if what else {}))
         _notify("READY=1")
-        await stop.wait()
+        await told.wait()
         log.info("ending", process=name)
         _notify("STOPPING=1")
     log.info("ended", process=name)

@@ -69,19 +69,16 @@ def up(state: Path | None, listen: tuple[str, int], hosts: int, fail_at: tuple[s
 async def _run(directory: "StateDirectory", settings: "AllInOneSettings", password: str, first: bool) -> None:
     """From start to Ctrl-C. The log goes to a file, so that what is on the screen is for reading."""
     import asyncio
-    import signal
 
     from haulier.allinone import AllInOne
     from haulier.cli.cloud import Cloud
     from haulier.cli.seed import seed
+    from haulier.cli.signals import told_to_end
     from haulier.errors import HaulierError
     from haulier.telemetry import log
 
     log.configure(directory.log)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    told = told_to_end()
     cloud = AllInOne(settings)
     try:
         await cloud.start()
@@ -93,8 +90,10 @@ async def _run(directory: "StateDirectory", settings: "AllInOneSettings", passwo
         content = directory.write_clouds_yaml(cloud.url, password)
         await asyncio.to_thread(seed, Cloud.at(directory.clouds_yaml))
         _greet(directory, settings, cloud.url, content if first else None)
-        await stop.wait()
-        click.echo("\nEnding; requests under way are finished first.")
+        await told.wait()
+        limit = f"at most {cloud.shutdown_timeout:g} s"
+        click.echo(f"\nEnding: what is in hand is finished first, {limit}. Ctrl-C again ends it at once.")
+        await cloud.finish()
     finally:
         await cloud.stop()
     _part(directory, settings)
@@ -170,7 +169,7 @@ def _end_up(directory: "StateDirectory") -> None:
     asked = directory.holder()
     if asked is None:
         return
-    click.echo(f"ending the haulier with process id {asked}")
+    click.echo(f"ending the haulier with process id {asked}; it finishes what it has in hand")
     os.kill(asked, signal.SIGTERM)
     for _ in pauses():
         if directory.holder() != asked:

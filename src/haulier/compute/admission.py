@@ -47,6 +47,21 @@ def heard(record: ServerRecord, command: Command) -> ServerRecord:
     )
 
 
+def awaits_more(record: ServerRecord) -> bool:
+    """Whether this host has begun its part of a move, and is to be told how it goes on.
+
+    A disk is arriving here, or the guest was stopped here for a move that has not sealed its disk: then either the disk
+    goes or the guest comes back. A sealed disk awaits nothing: it may be kept for days, until confirm or revert.
+    """
+    stopped_half_way = record.holds is Holds.OWNED and record.stopped_for is not None
+    return record.holds is Holds.ARRIVING or stopped_half_way
+
+
+def continues(command: Command, record: ServerRecord) -> bool:
+    """Whether a command goes on with, or ends, what this host has begun for the server; anything else is new work."""
+    return awaits_more(record) and command.migration_id in (None, record.newest_move[0])
+
+
 def why_no_start(record: ServerRecord, epoch: int) -> str | None:
     """Why the guest may not be started at this epoch, or None."""
     if epoch < record.owner_epoch:

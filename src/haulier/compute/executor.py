@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 import msgspec
 import structlog
 
-from haulier.compute.admission import heard, why_stale
+from haulier.compute.admission import awaits_more, continues, heard, why_stale
 from haulier.compute.commands import INTERRUPTED, INTERRUPTS, LOOKS, STEPS, Context, Step
 from haulier.compute.faults import Faults
 from haulier.errors import HaulierError
@@ -34,18 +34,47 @@ class Executor:
     faults: Faults
     _under_way: dict[CommandId, tuple[Command, asyncio.Task[None]]] = field(default_factory=dict)
     _locks: "WeakValueDictionary[ServerId, asyncio.Lock]" = field(default_factory=WeakValueDictionary)
+    _finishing: bool = False
+    _one_ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def host(self) -> HostName:
         return HostName(self.context.settings.host)
 
     def take(self, command: Command) -> None:
-        """Carry a command out in the background; one that is under way already is ignored."""
+        """Carry a command out in the background; one that is under way already is ignored.
+
+        Once this agent is to end, so is one that is new work: not journaled and not answered, it comes again.
+        """
         if command.id in self._under_way:
+            return
+        if self._finishing and not self._goes_on(command):
+            log.info("not taken up while stopping", command=command.id, step=command.step, server=command.server_id)
             return
         task = asyncio.create_task(self._handle(command), name=f"{command.step} {command.server_id}")
         self._under_way[command.id] = (command, task)
-        task.add_done_callback(lambda _: self._under_way.pop(command.id, None))
+        task.add_done_callback(lambda _: self._end(command))
+
+    def take_no_more(self) -> None:
+        """From now on take only what goes on with something that is in hand."""
+        self._finishing = True
+
+    async def until_idle(self) -> None:
+        """Wait until nothing is in hand."""
+        while self.in_hand():
+            self._one_ended.clear()
+            await self._one_ended.wait()
+
+    def in_hand(self) -> list[str]:
+        """What `until_idle` waits for, in words: commands under way, and moves that this host has begun a part of."""
+        commands = [command for command, _ in self._under_way.values()]
+        busy = {command.server_id for command in commands}
+        records = self.context.journal.records()
+        idle = [one for one, record in records.items() if awaits_more(record) and one not in busy]
+        return [
+            *(f"{command.step} of server {command.server_id}" for command in commands),
+            *(f"the next step of the move of server {server_id}" for server_id in idle),
+        ]
 
     def busy_with(self) -> frozenset[ServerId]:
         """The servers about which something is under way."""
@@ -59,6 +88,15 @@ class Executor:
         """End what is under way, and take only what is meant for the new incarnation."""
         self.incarnation = incarnation
         await self.stop()
+
+    def _goes_on(self, command: Command) -> bool:
+        """Whether it belongs to what is in hand; one that was answered is only answered again."""
+        answered = self.context.journal.answer(command.id) is not None
+        return answered or continues(command, self.context.record(command))
+
+    def _end(self, command: Command) -> None:
+        self._under_way.pop(command.id, None)
+        self._one_ended.set()
 
     async def _handle(self, command: Command) -> None:
         try:

@@ -84,6 +84,7 @@ class Agent:
         )
         self.welcomed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._finishing = False
         self._stopping = False
 
     async def start(self) -> None:
@@ -94,6 +95,32 @@ class Agent:
         await self._bus.serve(subjects.census(self.host), AskCensus, self._take_census)
         await self._bus.listen(subjects.commands(self.host), Directive, self._hear)
         self._spawn(self._say_hello())
+
+    async def finish(self, *, alone: bool = True) -> None:
+        """Take up nothing new, and wait `shutdown_timeout` seconds at most for what is in hand. `stop` parks the rest.
+
+        `alone`: the others go on, so the conductor is told, and gives this host nothing new until an agent says hello
+        from it. Where all of them end together, the conductor begins nothing new by itself: then all that comes
+        belongs to something in hand, and a move that looks for another target must not find every host stopping.
+
+        Dying here is as dying anywhere: commands under way are not answered, and come again.
+        """
+        if alone:
+            self._finishing = True
+            self.executor.take_no_more()
+            if self.welcomed.is_set():
+                await self._say_alive()
+        waits_for, at_most = self.executor.in_hand(), self.settings.shutdown_timeout
+        if waits_for and self.welcomed.is_set():  # one that was never welcomed is told nothing more
+            log.info("stopping: finishing what is in hand", host=self.host, waits_for=waits_for, at_most=at_most)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(at_most):
+                    await self.executor.until_idle()
+            waits_for = self.executor.in_hand()
+        if waits_for:
+            log.warning("stopping: parked, it goes on when the agent is back", host=self.host, parked=waits_for)
+        else:
+            log.info("stopping: nothing is in hand", host=self.host)
 
     async def stop(self) -> None:
         """Stop hearing, leave commands under way unanswered, let the guests go on."""
@@ -194,19 +221,23 @@ class Agent:
                 Hello(self.host, self.incarnation, _boot_id(), self.journal.journal_id, self.settings.zone, inventory),
             )
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.welcomed.wait(), self.settings.hello_again)
+                async with asyncio.timeout(self.settings.hello_again):
+                    await self.welcomed.wait()
 
     async def _beat(self) -> None:
         incarnation = self.incarnation
         while self.incarnation == incarnation:
-            try:
-                guests = tuple(self._guest(server_id) for server_id in self._driver.servers())
-                beat = Heartbeat(self.host, self.incarnation, await self._driver.inventory(), guests)
-                await self._tell("heartbeat", beat)
-            except (HaulierError, OSError):
-                # A host that can't say what it has must not fall silent for good: the next beat tries again.
-                log.exception("no heartbeat")
+            await self._say_alive()
             await asyncio.sleep(self.settings.heartbeat)
+
+    async def _say_alive(self) -> None:
+        try:
+            guests = tuple(self._guest(server_id) for server_id in self._driver.servers())
+            inventory = await self._driver.inventory()
+            await self._tell("heartbeat", Heartbeat(self.host, self.incarnation, inventory, guests, self._finishing))
+        except (HaulierError, OSError):
+            # A host that can't say what it has must not fall silent for good: the next beat tries again.
+            log.exception("no heartbeat")
 
     async def _say_answer(self, command: Command, answer: Answer) -> None:
         """A failed preparation is not answered: the conductor is called back to move the server elsewhere."""

@@ -4,7 +4,7 @@ from haulier.bus.interface import Bus
 from haulier.conductor.servers.power import guest_changed
 from haulier.config.conductor import ConductorSettings
 from haulier.db.engine import Database, Transaction
-from haulier.db.store import hosts, migrations, servers
+from haulier.db.store import hosts, migrations, outbox, servers
 from haulier.model.ids import HostName
 from haulier.wire import subjects
 from haulier.wire.events import Heartbeat, Hello, Inventory, Power, Progress
@@ -21,7 +21,7 @@ class Hosts:
 
     async def hello(self, hello: Hello) -> None:
         """An agent has started: keep what it says, and tell it what it owns. Until then it starts nothing."""
-        owned = await self._db.write(_register, hello)
+        owned = await self._db.write(_register, hello, self._settings.resend_after)
         welcome = Welcome(hello.incarnation, owned)
         await self._bus.tell(subjects.commands(hello.host), Directive(welcome=welcome))
 
@@ -42,6 +42,7 @@ class Hosts:
             inventory.stock,
             inventory.free_disk_bytes,
             heartbeat.guests,
+            heartbeat.stopping,
         )
         if known:
             for guest in heartbeat.guests:
@@ -59,7 +60,7 @@ class Hosts:
         await self._db.write(_keep_progress, progress)
 
 
-def _register(tx: Transaction, hello: Hello) -> tuple[Owned, ...]:
+def _register(tx: Transaction, hello: Hello, resend_after: float) -> tuple[Owned, ...]:
     reported = {
         "zone": hello.zone,
         "incarnation": hello.incarnation,
@@ -68,6 +69,7 @@ def _register(tx: Transaction, hello: Hello) -> tuple[Owned, ...]:
         **_columns(hello.inventory),
     }
     hosts.register(tx, hello.host, **reported)
+    outbox.say_soon(tx, hello.host, resend_after)
     return tuple(Owned(server.id, server.owner_epoch) for server in servers.owned_by(tx, hello.host))
 
 

@@ -39,12 +39,30 @@ class Outbox:
         self.handle = handle
         self._kick = asyncio.Event()
         self._in_hand: dict[str, asyncio.Task[None]] = {}
+        self._begins = True
         self._task: asyncio.Task[None] | None = None
         self.taps: list[Callable[[str, bytes], None]] = []
         """Each gets the subject and the bytes of an accepted request as the conductor takes it up, for recorders."""
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run())
+
+    def take_no_more(self) -> None:
+        """Begin no accepted request any more: it stays in the outbox, for another conductor or a later one.
+
+        Commands are sent as before, since what is in hand may need them.
+        """
+        self._begins = False
+
+    async def finish(self, at_most: float) -> list[str]:
+        """Wait for the requests in hand, `at_most` seconds; those that were not done by then."""
+        if self._in_hand:
+            await asyncio.wait(self._in_hand.values(), timeout=at_most)
+        return self.in_hand()
+
+    def in_hand(self) -> list[str]:
+        """The requests that are being carried out, in words."""
+        return [task.get_name() for task in self._in_hand.values()]
 
     async def stop(self) -> None:
         """Stop sending, and let the requests in hand come to their commit."""
@@ -65,7 +83,9 @@ class Outbox:
             except Exception:
                 log.exception("a round of the outbox failed")
             try:
-                await asyncio.wait_for(self._kick.wait(), self._settings.resend_after / 4)
+                # Not wait_for, which up to Python 3.11 forgets a cancellation that comes together with the event.
+                async with asyncio.timeout(self._settings.resend_after / 4):
+                    await self._kick.wait()
             except TimeoutError:
                 continue
 
@@ -80,7 +100,7 @@ class Outbox:
 
     def _take_up(self, tx: Transaction) -> list[tuple[Row[Any], str | None]]:
         """The due rows, each put off to its next time; a host that was never heard has no incarnation to speak to."""
-        rows = outbox.due(tx, AT_ONCE)
+        rows = [row for row in outbox.due(tx, AT_ONCE) if self._begins or row.host is not None]
         found = {row.host: hosts.find(tx, row.host) for row in rows if row.host is not None}
         for row in rows:
             patience = self._settings.resend_after * 2 ** min(row.sends, 10)
@@ -88,11 +108,11 @@ class Outbox:
         return [(row, host.incarnation if (host := found.get(row.host)) is not None else None) for row in rows]
 
     def _begin(self, row: Row[Any]) -> None:
-        if row.id in self._in_hand:
+        if row.id in self._in_hand or not self._begins:
             return
         for tap in self.taps:
             tap(row.subject, row.body)
-        task = asyncio.create_task(self._take_in_hand(row))
+        task = asyncio.create_task(self._take_in_hand(row), name=f"{row.step} of server {row.server_id}")
         self._in_hand[row.id] = task
         task.add_done_callback(lambda _: self._in_hand.pop(row.id, None))
 

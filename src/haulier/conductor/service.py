@@ -100,6 +100,19 @@ class Conductor:
         self.outbox.start()
         self.driver.start()
 
+    async def finish(self) -> None:
+        """Begin nothing new, no request and no sweep, and wait `shutdown_timeout` seconds at most for those in hand.
+
+        Answers are taken in and commands sent as before. A request that is not done by then, or when the process
+        dies, is a row of the outbox still, and is taken up again.
+        """
+        self.outbox.take_no_more()
+        await self.driver.stop()
+        waits_for, at_most = self.outbox.in_hand(), self._settings.shutdown_timeout
+        log.info("stopping: finishing what is in hand", process="conductor", waits_for=waits_for, at_most=at_most)
+        if parked := await self.outbox.finish(at_most):
+            log.warning("stopping: parked, it is taken up again by the next conductor", parked=parked)
+
     async def stop(self) -> None:
         """Hear nothing more, and finish what is in hand."""
         await self._bus.close()

@@ -16,6 +16,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Most items in one page of a list."""
     max_body: int = 114_688
     """Largest JSON body, Nova's own limit."""
+    shutdown_timeout: float = 10.0
+    """How long requests in hand get when the API is told to end; then their connections are closed."""
     console_timeout: float = 10.0
     """How long a question for a console log may take."""
     audit_timeout: float = 45.0

@@ -52,4 +52,6 @@ class ComputeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     vcpus: int | None = None
     memory_mb: int | None = None
     disk_gb: int | None = None
+    shutdown_timeout: float = 60.0
+    """Seconds that commands and moves in hand get when the agent is told to end; the rest starts over later."""
     fail_at: tuple[str, ...] = ()

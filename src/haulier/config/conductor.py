@@ -21,6 +21,8 @@ class ConductorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """How long a server must have been left alone before files of it can be orphans on a host."""
     power_off_grace: float = 60.0
     """How long a guest may take to power itself off before it is ended (Nova's `shutdown_timeout`)."""
+    shutdown_timeout: float = 30.0
+    """How long requests in hand get when the conductor is told to end; the rest is taken up again later."""
     fail_at: tuple[str, ...] = ()
     """Failures to rehearse, see `model/rehearsal.py`; the names are the states of a move in small letters."""
     scheduler_timeout: float = 30.0

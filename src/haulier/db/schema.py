@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 
 from haulier.model.flavor import Flavor
@@ -101,6 +102,7 @@ hosts = Table(
     Column("fenced_at", Moment),
     Column("fenced_by", String(255)),
     Column("fence_reason", Text),
+    Column("stopping", Boolean, nullable=False, server_default=false()),
     Column("last_heard", Moment, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),

@@ -32,6 +32,14 @@ class AgentSilent(Conflict):
 
 
 @dataclass(eq=False)
+class AgentStopping(Conflict):
+    """The agent of `host` was asked to end: it finishes what it has in hand and takes up nothing new."""
+
+    host: str
+    text = "The agent of host {host} is stopping and takes up nothing new. Try again when it has been started again."
+
+
+@dataclass(eq=False)
 class HostForcedDown(Conflict):
     """An operator said that the host is down; nothing new is begun from or to it until that is taken back."""
 

@@ -1,6 +1,9 @@
 """One question, one answer. The view is read from the database at each question and never written."""
 
+import asyncio
+
 import msgspec
+import structlog
 
 from haulier.bus.interface import Bus
 from haulier.config.scheduler import SchedulerSettings
@@ -9,6 +12,8 @@ from haulier.db.store import hosts
 from haulier.scheduler.select import select_destinations
 from haulier.wire import subjects
 from haulier.wire.to_scheduler import Destinations, SelectDestinations
+
+log = structlog.get_logger()
 
 REMOVED = {
     "prep_resize": "removed: a failed prep_resize is sent back with conductor.migrate_server",
@@ -30,6 +35,16 @@ class Scheduler:
         for method, text in REMOVED.items():
             await self._refuse(f"haulier.scheduler.{method}", f"no such method: {method} ({text})")
         await self._refuse(subjects.SCHEDULER_METHODS, "no such method: the scheduler answers select_destinations")
+
+    async def finish(self) -> None:
+        """Hear no more questions, and answer those that were asked, for `shutdown_timeout` seconds at most.
+
+        One without an answer is asked again.
+        """
+        try:
+            await asyncio.wait_for(self._bus.close(), self._settings.shutdown_timeout)
+        except TimeoutError:
+            log.warning("stopping: a question is left without an answer", waited=self._settings.shutdown_timeout)
 
     async def stop(self) -> None:
         await self._bus.close()

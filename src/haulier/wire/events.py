@@ -139,6 +139,8 @@ class Heartbeat(msgspec.Struct, frozen=True):
     incarnation: Incarnation
     inventory: Inventory
     guests: tuple[Guest, ...]
+    stopping: bool = False
+    """The agent was asked to end: it finishes what it has in hand and takes up nothing new."""
 
 
 class Power(msgspec.Struct, frozen=True):

@@ -322,6 +322,8 @@ def test_hosts(api: FakeApi, run: Run) -> None:
     api.answers["GET /haulier/v1/hosts"] = (200, {"hosts": [HOST]})
     api.answers["GET /v2.1/servers/detail"] = (200, {"servers": [SERVER]})
     assert "node1  up     no: disabled (new fan)" in run("host", "list").stdout
+    api.answers["GET /haulier/v1/hosts"] = (200, {"hosts": [{**HOST, "up": False, "stopping": True}]})
+    assert "node1  stopping  no: disabled" in run("host", "list").stdout
     shown = run("host", "show", "node1").stdout
     assert "RAM (MiB) claimed   64 of 512" in shown
     assert f"srv  ACTIVE  {ID}" in shown

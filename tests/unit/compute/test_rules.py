@@ -17,7 +17,7 @@ from haulier.compute.qemu.process import choose_accelerator, command_line
 from haulier.config.compute import Accelerator, ComputeSettings
 from haulier.errors import InvalidField
 from haulier.guest_image import GuestState, deaf_disk_image, disk_image, last_blocks, read_state
-from haulier.model.ids import CommandId, HostName, Incarnation, ServerId
+from haulier.model.ids import CommandId, HostName, Incarnation, MigrationId, ServerId
 from haulier.model.resources import ResourceClass, Stock
 from haulier.wire.to_compute import Command, DiscardGuest, Owned, StopGuest
 from tests.unit.compute.hand import guest, move, new_server
@@ -54,6 +54,26 @@ def command(**changes: Any) -> Command:
 def test_who_is_obeyed(changes: dict[str, Any], record: ServerRecord, reason: str | None) -> None:
     found = admission.why_stale(command(**changes), HOST, ME, record)
     assert (found is None) if reason is None else (found is not None and reason in found)
+
+
+@pytest.mark.parametrize(
+    ("record", "more"),
+    [
+        (ServerRecord(), False),
+        (ServerRecord(holds=Holds.BUILDING), False),
+        (ServerRecord(holds=Holds.ARRIVING), True),
+        (ServerRecord(holds=Holds.OWNED), False),
+        (ServerRecord(holds=Holds.OWNED, stopped_for=MigrationId(5)), True),
+        (ServerRecord(holds=Holds.SEALED, stopped_for=MigrationId(5)), False),
+        (ServerRecord(holds=Holds.NOTHING, tombstone=4), False),
+    ],
+)
+def test_what_a_stop_waits_for(record: ServerRecord, more: bool) -> None:
+    assert admission.awaits_more(record) is more
+    assert admission.continues(command(), record) is more, "a deletion is the end of it"
+    record = msgspec.structs.replace(record, newest_move=(5, 1))
+    assert admission.continues(command(**move(5, 2)), record) is more
+    assert not admission.continues(command(**move(6, 1)), record), "another move"
 
 
 def test_what_was_heard_only_grows() -> None:

@@ -4,7 +4,7 @@ import msgspec
 
 from haulier.db.engine import Transaction
 from haulier.db.store import actions, hosts, servers
-from haulier.errors import AgentSilent, ServerLocked, ServerNotFound, WrongState
+from haulier.errors import AgentSilent, AgentStopping, ServerLocked, ServerNotFound, WrongState
 from haulier.model.host import Host
 from haulier.model.ids import HostName, ProjectId, RequestId, UserId
 from haulier.model.server import Server, VmState
@@ -48,12 +48,19 @@ def free(server: Server, action: str, allowed: frozenset[VmState]) -> None:
 
 
 def heard(tx: Transaction, asker: Asker, host: HostName | None) -> Host | None:
-    """The host, if its agent has been heard lately; AgentSilent otherwise, whatever an operator said of the host."""
+    """The host, if its agent can do something for it, whatever an operator said of the host.
+
+    Raises:
+        AgentSilent: it has not been heard lately.
+        AgentStopping: it was asked to end.
+    """
     if host is None:
         return None
     found = hosts.get(tx, host)
     if found.silent_for > asker.down_after:
         raise AgentSilent(host, found.silent_for)
+    if found.stopping:
+        raise AgentStopping(host)
     return found
 
 

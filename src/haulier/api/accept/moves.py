@@ -35,7 +35,8 @@ def migrate(tx: Transaction, asker: Asker, server_id: str, asked: Migrate) -> Mi
     """Accept a cold migration, to a named host or to one that the scheduler chooses.
 
     Raises:
-        ServerNotFound, ServerLocked, WrongState, AgentSilent, HostForcedDown, HostNotFound, SameHost, LostRace:
+        ServerNotFound, ServerLocked, WrongState, AgentSilent, AgentStopping, HostForcedDown, HostNotFound, SameHost,
+            LostRace:
             refused.
     """
     server = _movable(tx, asker, server_id, "migrate")
@@ -52,7 +53,7 @@ def resize(tx: Transaction, asker: Asker, server_id: str, flavorid: str) -> Migr
     """Accept a resize: the same move with another flavor.
 
     Raises:
-        ServerNotFound, ServerLocked, WrongState, AgentSilent, HostForcedDown, UnknownFlavor, SameFlavor,
+        ServerNotFound, ServerLocked, WrongState, AgentSilent, AgentStopping, HostForcedDown, UnknownFlavor, SameFlavor,
             RootDiskTooSmall, MemoryTooSmall, LostRace: refused.
     """
     server = _movable(tx, asker, server_id, "resize")
@@ -69,7 +70,7 @@ def confirm(tx: Transaction, asker: Asker, server_id: str) -> MigrationId:
     """Accept that the window closes for good. The conductor asks the target first whether it holds the disks.
 
     Raises:
-        ServerNotFound, ServerLocked, WrongState, AgentSilent, LostRace: refused.
+        ServerNotFound, ServerLocked, WrongState, AgentSilent, AgentStopping, LostRace: refused.
     """
     server, move = _in_window(tx, asker, server_id, "confirmResize")
     heard(tx, asker, move.source)
@@ -84,7 +85,7 @@ def revert(tx: Transaction, asker: Asker, server_id: str) -> MigrationId:
     """Accept that the server goes back. A silent target is waited for, not refused: the source is the one needed.
 
     Raises:
-        ServerNotFound, ServerLocked, WrongState, AgentSilent, LostRace: refused.
+        ServerNotFound, ServerLocked, WrongState, AgentSilent, AgentStopping, LostRace: refused.
     """
     server, move = _in_window(tx, asker, server_id, "revertResize")
     heard(tx, asker, move.source)

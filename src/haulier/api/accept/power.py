@@ -41,7 +41,7 @@ def change(tx: Transaction, asker: Asker, server_id: str, power: Power) -> None:
     """Accept one of them.
 
     Raises:
-        ServerNotFound, ServerLocked, WrongState, AgentSilent, LostRace: refused, nothing was written.
+        ServerNotFound, ServerLocked, WrongState, AgentSilent, AgentStopping, LostRace: refused, nothing was written.
     """
     wanted = power.value
     server = server_of(tx, asker, server_id)

@@ -96,6 +96,7 @@ def host(asked: Asked, seen: Seen) -> dict[str, Any]:
         "forced_down": seen.host.forced_down,
         "fence": fence(seen.row),
         "up": seen.up(asked),
+        "stopping": seen.host.stopping and seen.host.silent_for <= asked.settings.down_after,
         "silent_for": round(seen.host.silent_for, 3),
         "free_disk_bytes": seen.host.free_disk_bytes,
         "resources": {

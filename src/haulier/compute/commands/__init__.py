@@ -2,7 +2,8 @@
 
 Intent and answer are journaled around each of them by `service.py`. A command is sent until it is answered, so a
 process that dies before or in the act simply does it again: each function is safe to repeat, and its docstring says
-how. Dying after the act but before the answer is durable is the same case; after that, the answer is repeated.
+how. Being parked, when the agent is told to end, is dying in the act. Dying after the act but before the answer is
+durable is the same case; after that, the answer is repeated.
 
 | instruction           | dies in the act, asked again                              | never asked again  |
 |-----------------------|-----------------------------------------------------------|--------------------|

@@ -121,7 +121,7 @@ async def undo_restore(context: Context, command: Command) -> None:
     """The conductor takes Failed for: the disk is back, but the guest is off. If that can't be had, nothing is said."""
     if context.record(command).holds in HAS_DISK:
         await _put_back(context, command)
-        await context.note(command, holds=Holds.OWNED, disk_epoch=command.owner_epoch, tombstone=0)
+        await context.note(command, holds=Holds.OWNED, disk_epoch=command.owner_epoch, tombstone=0, stopped_for=None)
 
 
 async def _seal(context: Context, command: Command) -> None:

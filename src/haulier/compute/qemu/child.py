@@ -94,7 +94,8 @@ class Child:
     async def ends_within(self, seconds: float) -> bool:
         """Wait at most `seconds` for the end of the process."""
         try:
-            await asyncio.wait_for(self.ended.wait(), seconds)
+            async with asyncio.timeout(seconds):  # wait_for may forget a cancellation
+                await self.ended.wait()
         except TimeoutError:
             return False
         return True

@@ -231,7 +231,8 @@ class Machine:
                 return
             await self._ask("system_powerdown")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._off.wait(), min(press_again, left))
+                async with asyncio.timeout(min(press_again, left)):  # wait_for may forget a cancellation
+                    await self._off.wait()
 
     async def _end(self) -> None:
         """End the process and wait for that: until then it holds the disk's lock."""

@@ -105,7 +105,8 @@ def _end_of_job(event: dict[str, Any], watcher: ProgressWatcher) -> Sent:
 
 async def _next(events: EventListener) -> dict[str, Any] | None:
     with contextlib.suppress(TimeoutError):
-        return dict(await asyncio.wait_for(events.get(), _LOOK_AGAIN))
+        async with asyncio.timeout(_LOOK_AGAIN):  # wait_for may forget a cancellation, and the copy would go on
+            return dict(await events.get())
     return None
 
 

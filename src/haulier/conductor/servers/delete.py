@@ -81,7 +81,7 @@ class Deletions:
 
     def _can_answer(self, tx: Transaction, host: HostName) -> bool:
         found = hosts.find(tx, host)
-        return found is not None and found.is_up(self._settings.down_after)
+        return found is not None and found.why_unreachable(self._settings.down_after) is None
 
 
 def _holders(tx: Transaction, server: Server) -> set[HostName]:

@@ -15,7 +15,8 @@ from haulier.model.ids import HostName, Incarnation
 from haulier.model.resources import ResourceClass, Stock
 
 _HEARD = text(
-    "UPDATE hosts SET last_heard = :now, stock = :stock, free_disk_bytes = :free, guests = :guests"
+    "UPDATE hosts SET last_heard = :now, stock = :stock, free_disk_bytes = :free, guests = :guests,"
+    " stopping = :stopping"
     " WHERE name = :name AND incarnation = :incarnation AND fenced_at IS NULL"
 ).bindparams(bindparam("stock", type_=hosts.c.stock.type), bindparam("guests", type_=hosts.c.guests.type))
 
@@ -35,6 +36,7 @@ def to_host(row: Row[Any], now: float) -> Host:
         stock=row.stock,
         free_disk_bytes=row.free_disk_bytes,
         fenced=row.fenced_at is not None,
+        stopping=row.stopping,
         guests=row.guests,
     )
 
@@ -83,11 +85,12 @@ def candidates(tx: Transaction, down_after: float) -> list[Candidate]:
 def register(tx: Transaction, name: HostName, **reported: Any) -> None:
     """An agent started: keep what it says of itself, and begin to count its silence from now.
 
-    A fence ends with that: the agent is about to be told what it owns, and starts nothing before.
+    A fence ends with that: the agent is about to be told what it owns, and starts nothing before. So does what an
+    earlier one said of its own end.
     """
-    unfenced = {"fenced_at": None, "fenced_by": None, "fence_reason": None}
+    anew = {"fenced_at": None, "fenced_by": None, "fence_reason": None, "stopping": False}
     changed = tx.execute(
-        update(hosts).where(hosts.c.name == name).values(last_heard=tx.now, updated_at=tx.now, **unfenced, **reported)
+        update(hosts).where(hosts.c.name == name).values(last_heard=tx.now, updated_at=tx.now, **anew, **reported)
     )
     if changed.rowcount == 0:
         tx.execute(
@@ -109,6 +112,7 @@ def heard(
     stock: dict[ResourceClass, Stock],
     free_disk_bytes: int,
     guests: tuple[Guest, ...],
+    stopping: bool,
 ) -> bool:
     """A heartbeat; False when it is not of the incarnation that said hello last, or the host is fenced."""
     values = {
@@ -116,6 +120,7 @@ def heard(
         "stock": stock,
         "free": free_disk_bytes,
         "guests": guests,
+        "stopping": stopping,
         "name": name,
         "incarnation": incarnation,
     }

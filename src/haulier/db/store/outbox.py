@@ -6,7 +6,7 @@ Rows for the conductor itself (`host` is None) are the accepted requests; rows f
 import uuid
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, text
+from sqlalchemy import Row, delete, insert, select, text, update
 
 from haulier.db.engine import Transaction
 from haulier.db.schema import outbox
@@ -61,6 +61,12 @@ def due(tx: Transaction, most: int) -> list[Row[Any]]:
 def mark_sent(tx: Transaction, row_id: str, again_in: float) -> None:
     """The row was said; say it again in `again_in` seconds unless it is answered."""
     tx.execute(_SENT, {"id": row_id, "next_at": tx.now + again_in})
+
+
+def say_soon(tx: Transaction, host: HostName, within: float) -> None:
+    """What a host was told and has not answered is said again in `within` seconds at the latest: it can answer now."""
+    late = (outbox.c.host == host) & (outbox.c.sends > 0) & (outbox.c.next_at > tx.now + within)
+    tx.execute(update(outbox).where(late).values(next_at=tx.now + within))
 
 
 def take(tx: Transaction, row_id: str) -> bytes | None:
