@@ -23,7 +23,7 @@ from haulier.config.api import ApiSettings
 from haulier.config.compute import ComputeSettings
 from haulier.config.conductor import ConductorSettings
 from haulier.config.scheduler import SchedulerSettings
-from haulier.db.store import claims, migrations, servers
+from haulier.db.store import actions, claims, migrations, servers
 from haulier.model.ids import ServerId
 from haulier.model.migration import Migration
 from haulier.model.server import Server
@@ -264,3 +264,5 @@ async def running(made: AllInOneSettings, make_driver: MakeDriver | None = None)
             await cloud.add_flavor("small")
             await cloud.add_flavor("large", vcpus=2, ram=128, disk=2)
             yield cloud
+            left = await allinone.db.read(actions.left_open)
+            assert not left, f"events outlived their action: {left}"
