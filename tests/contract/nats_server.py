@@ -106,6 +106,13 @@ class NatsServer:
         """Whether it was started and not sent to its end."""
         return self._process is not None and not self._ending
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a SIGSTOP has taken effect, in every thread: that takes a moment."""
+        assert self._process is not None
+        states = [path.read_text() for path in Path(f"/proc/{self._process.pid}/task").glob("*/stat")]
+        return all(state.rpartition(")")[2].split()[0] == "T" for state in states)
+
     async def end(self, number: int = signal.SIGKILL) -> None:
         """End it with that signal, and wait until it has."""
         self.send(signal.SIGCONT)

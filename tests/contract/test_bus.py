@@ -140,6 +140,50 @@ async def test_everybody_who_listens_hears_it(buses: Buses) -> None:
     assert [await heard.get(), await heard.get()] == ["hear", "hear"]
 
 
+async def test_what_is_published_is_heard_in_order(buses: Buses) -> None:
+    x, y = await buses("x"), await buses("y")
+    heard: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+
+    async def hear(subject: str, word: Word) -> None:
+        await heard.put((subject, word.text))
+
+    await y.listen("a.>", Word, hear)
+    said = [(f"a.{n % 3}", Word(str(n))) for n in range(50)]
+    await x.publish(said, AT_MOST)
+    await x.publish([("nobody.listens", Word(""))], AT_MOST)
+    assert [await heard.get() for _ in said] == [(subject, word.text) for subject, word in said]
+
+
+async def test_what_may_not_be_published_is_not_published_in_part(buses: Buses) -> None:
+    conductor, watcher = await buses("conductor"), await buses("watcher")
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    async def hear(_subject: str, word: Word) -> None:
+        await heard.put(word.text)
+
+    await watcher.listen("haulier.notification.>", Word, hear)
+    allowed, refused = "haulier.notification.migration.1", "haulier.event.host-a.answer"
+    with pytest.raises(NotPermitted):
+        await conductor.publish([(allowed, Word("in part")), (refused, Word(""))], AT_MOST)
+    await conductor.publish([(allowed, Word("whole"))], AT_MOST)
+    assert await heard.get() == "whole"
+
+
+async def test_only_the_conductor_tells_what_becomes_of_a_move(buses: Buses) -> None:
+    subject = "haulier.notification.migration.1"
+    for name in ("api", "scheduler", "compute.host-a", "watcher"):
+        with pytest.raises(NotPermitted):
+            await (await buses(name)).publish([(subject, Word("forged"))], AT_MOST)
+
+    async def hear(_subject: str, _word: Word) -> None: ...
+
+    for name in ("api", "watcher"):
+        await (await buses(name)).listen("haulier.notification.>", Word, hear)
+    for name in ("scheduler", "compute.host-a"):
+        with pytest.raises(NotPermitted):
+            await (await buses(name)).listen("haulier.notification.migration.*", Word, hear)
+
+
 async def test_what_nobody_hears_is_lost_without_a_word(buses: Buses) -> None:
     await (await buses("x")).tell("nobody", Word(""))
 
@@ -220,7 +264,8 @@ async def test_who_may_not_speak_or_hear_is_told_at_once(buses: Buses) -> None:
 
 async def test_everything_that_haulier_says_may_be_said(buses: Buses) -> None:
     """Each line of the table in ARCHITECTURE.md, by the user who says it to the one who hears it."""
-    conductor, api, scheduler, host = [await buses(n) for n in ("conductor", "api", "scheduler", "compute.host-a")]
+    names = ("conductor", "api", "scheduler", "compute.host-a", "watcher")
+    conductor, api, scheduler, host, watcher = [await buses(name) for name in names]
     heard: asyncio.Queue[str] = asyncio.Queue()
 
     async def hear(subject: str, _message: msgspec.Raw) -> None:
@@ -232,12 +277,14 @@ async def test_everything_that_haulier_says_may_be_said(buses: Buses) -> None:
     await conductor.serve("haulier.conductor.console", Word, echo)
     await scheduler.serve("haulier.scheduler.select_destinations", Word, echo)
     await host.listen("haulier.compute.host-a", msgspec.Raw, hear)
+    await watcher.listen("haulier.notification.>", msgspec.Raw, hear)
     await host.serve("haulier.compute.host-a.ask", Word, echo)
     for who, subject in (
         (api, "haulier.conductor.nudge"),
         (host, "haulier.event.host-a.answer"),
         (host, "haulier.conductor.migrate_server.host-a"),
         (conductor, "haulier.compute.host-a"),
+        (conductor, "haulier.notification.migration.1"),
     ):
         await who.tell(subject, Nudge())
         assert await asyncio.wait_for(heard.get(), AT_MOST) == subject

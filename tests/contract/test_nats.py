@@ -1,6 +1,7 @@
 """What only a networked bus does: its server refuses, dies, falls silent and comes back."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -9,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from haulier.bus.interface import NoAnswer
+from haulier.bus.interface import BusError, NoAnswer
 from haulier.bus.nats import NatsBus
 from haulier.bus.nkeys import UserKey
 from haulier.bus.permissions import Permissions, User
@@ -68,6 +69,11 @@ async def hear_nothing(_subject: str, _message: msgspec.Raw) -> None: ...
         ("scheduler", "_INBOX.conductor.abc.def"),
         ("conductor", "haulier.event.host-a.answer"),
         ("conductor", "haulier.conductor.migrate_server.host-a"),
+        ("compute.host-a", "haulier.notification.migration.1"),
+        ("scheduler", "haulier.notification.migration.1"),
+        ("api", "haulier.notification.migration.1"),
+        ("watcher", "haulier.notification.migration.1"),
+        ("watcher", "haulier.conductor.nudge"),
     ],
 )
 async def test_the_server_refuses_to_pass_on(connect: Connect, server: NatsServer, who: str, subject: str) -> None:
@@ -108,6 +114,12 @@ async def _until(look: Callable[[], bool]) -> None:
         ("scheduler", "_INBOX.>"),
         ("conductor", "haulier.compute.>"),
         ("conductor", "_INBOX.api.>"),
+        ("compute.host-a", "haulier.notification.>"),
+        ("scheduler", "haulier.notification.migration.*"),
+        ("watcher", "haulier.>"),
+        ("watcher", "haulier.event.>"),
+        ("watcher", "haulier.compute.host-a"),
+        ("watcher", "_INBOX.>"),
     ],
 )
 async def test_the_server_refuses_to_let_hear(connect: Connect, server: NatsServer, who: str, subject: str) -> None:
@@ -169,6 +181,41 @@ async def test_the_servers_log_tells_who_said_what(connect: Connect, server: Nat
     assert nudge == Said("api", "haulier.conductor.nudge", "")
     assert (question.sender, question.subject) == ("api", "haulier.conductor.console")
     assert (answer.sender, answer.subject) == ("conductor", question.reply)
+
+
+async def test_what_was_published_has_reached_the_server(connect: Connect, server: NatsServer) -> None:
+    """All of it, though nobody listens: the process may die the moment `publish` returns."""
+    x = await connect("x")
+    await x.publish([(f"a.{n}", Word(str(n))) for n in range(100)], AT_MOST)
+    server.send(signal.SIGSTOP)
+    seen = [said.subject for said in server.who_said()]
+    server.send(signal.SIGCONT)
+    assert seen == [f"a.{n}" for n in range(100)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+async def test_what_the_server_did_not_take_was_not_published(
+    connect: Connect, server: NatsServer, number: int
+) -> None:
+    x = await connect("x", ping_every=600)
+    await x.publish([("a", Word(""))], AT_MOST)
+    if number == signal.SIGKILL:
+        await server.end()
+    else:
+        server.send(number)
+        await asyncio.wait_for(_until(lambda: server.stopped), AT_MOST)
+    with pytest.raises(BusError):
+        await x.publish([("a", Word(""))], 0.5)
+    server.send(signal.SIGCONT) if number == signal.SIGSTOP else await server.start()
+    await asyncio.wait_for(published_in_the_end(x), AT_MOST)
+
+
+async def published_in_the_end(x: NatsBus) -> None:
+    """As the conductor does it: again until the bus takes it."""
+    while True:
+        await x.connected.wait()
+        with contextlib.suppress(BusError):
+            return await x.publish([("a", Word(""))], AT_MOST)
 
 
 # -- servers that come and go -------------------------------------------------------------------------------

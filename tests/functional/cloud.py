@@ -23,7 +23,7 @@ from haulier.config.api import ApiSettings
 from haulier.config.compute import ComputeSettings
 from haulier.config.conductor import ConductorSettings
 from haulier.config.scheduler import SchedulerSettings
-from haulier.db.store import claims, migrations, servers
+from haulier.db.store import actions, claims, migrations, servers
 from haulier.model.ids import ServerId
 from haulier.model.migration import Migration
 from haulier.model.server import Server
@@ -269,3 +269,5 @@ async def running(made: AllInOneSettings, make_driver: MakeDriver | None = None)
             if cloud.audits:
                 report = await allinone.conductor.audit.look()
                 assert report.violations == (), report
+            left = await allinone.db.read(actions.left_open)
+            assert not left, f"events outlived their action: {left}"

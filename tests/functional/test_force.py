@@ -136,4 +136,4 @@ async def test_who_forced_is_recorded(cloud: Cloud) -> None:
     move = await cloud.move(server, "node2", force=True)
     shown = (await cloud.call("GET", f"/haulier/v1/migrations/{move.id}")).json()["migration"]
     assert (shown["forced"], shown["skipped"]) == (True, ["enabled", "draining", "zone"])
-    assert shown["user_id"] == move.user_id
+    assert shown["asked_by"]["user_id"] == move.user_id

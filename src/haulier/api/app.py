@@ -102,6 +102,7 @@ HAULIER = [
     ("GET", "", "haulier.version"),
     ("GET", "/migrations", "haulier.migrations.index"),
     ("GET", "/migrations/{migration_id}", "haulier.migrations.show"),
+    ("GET", "/servers/{server_id}/actions", "haulier.actions.index"),
     ("GET", "/hosts", "haulier.hosts.index"),
     ("POST", "/hosts/{name}/drain", "haulier.hosts.drain"),
     ("POST", "/hosts/{name}/undrain", "haulier.hosts.undrain"),

@@ -1,6 +1,6 @@
-"""The four verbs of the bus. Every implementation encodes and decodes each message, the in-process one too."""
+"""The five verbs of the bus. Every implementation encodes and decodes each message, the in-process one too."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 M = TypeVar("M")
@@ -39,6 +39,17 @@ class Bus(Protocol):
 
         Raises:
             NotPermitted: this process may not say that.
+        """
+        ...
+
+    async def publish(self, messages: Sequence[tuple[str, object]], timeout: float) -> None:
+        """Say several things, each on its subject, in this order; returns when the bus has them all.
+
+        Who listens is not waited for, and need not be there. What raises may have been said in part.
+
+        Raises:
+            BusError: there is no connection, or it was lost, or the bus did not take it within `timeout` seconds.
+            NotPermitted: this process may not say one of them; none was said.
         """
         ...
 

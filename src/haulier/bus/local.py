@@ -1,7 +1,7 @@
 """The in-process bus, the default: every message is encoded and decoded, and permissions hold, as over a network."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -82,6 +82,12 @@ class LocalBus:
     async def tell(self, subject: str, message: object) -> None:
         self._broker.deliver(self._say("tell", subject, message))
 
+    async def publish(self, messages: Sequence[tuple[str, object]], timeout: float) -> None:
+        for subject, _ in messages:
+            self._check_publish(subject)
+        for subject, message in messages:
+            await self.tell(subject, message)
+
     async def serve(self, subject: str, message_type: type[M], handler: Callable[[M], Awaitable[object]]) -> None:
         self._check_subscribe(subject)
 
@@ -113,11 +119,14 @@ class LocalBus:
         self._served.clear()
 
     def _say(self, verb: str, subject: str, message: Any) -> Said:
-        if not self._permissions.may_publish(subject):
-            raise NotPermitted(f"{self._user} may not publish to {subject}")
+        self._check_publish(subject)
         said = Said(self._user, verb, subject, codec.encode(message))
         self._broker.record(said)
         return said
+
+    def _check_publish(self, subject: str) -> None:
+        if not self._permissions.may_publish(subject):
+            raise NotPermitted(f"{self._user} may not publish to {subject}")
 
     def _check_subscribe(self, subject: str) -> None:
         if not self._permissions.may_subscribe(subject):

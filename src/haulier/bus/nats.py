@@ -7,18 +7,19 @@ by the server once more.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
-from nats.aio.client import Client
+from nats.aio.client import PING_PROTO, Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
-from haulier.bus.interface import NoAnswer, NotPermitted
+from haulier.bus.interface import BusError, NoAnswer, NotPermitted
 from haulier.bus.listener import Listener, close
 from haulier.bus.nkeys import UserKey
 from haulier.bus.permissions import User, matches
@@ -90,7 +91,7 @@ class NatsBus:
         """Begin to connect, and to connect again whenever that is needed."""
         self._keeping = asyncio.create_task(self._keep_connected(), name="bus")
 
-    # -- the four verbs ------------------------------------------------------------------------------------
+    # -- the five verbs ------------------------------------------------------------------------------------
 
     async def call(self, subject: str, message: object, answer_type: type[R], timeout: float) -> R:
         self._check_publish(subject)
@@ -110,6 +111,23 @@ class NatsBus:
     async def tell(self, subject: str, message: object) -> None:
         self._check_publish(subject)
         await self._publish(subject, codec.encode(message))
+
+    async def publish(self, messages: Sequence[tuple[str, object]], timeout: float) -> None:
+        """The server takes in order what one connection brings, so its answer to a ping says that it has all of it.
+
+        A connection on which that answer does not come is given up: nats-py could not bear it to come later.
+        """
+        for subject, _ in messages:
+            self._check_publish(subject)
+        client, lost = self._client, self._lost
+        if client is None:
+            raise BusError("there is no connection to the bus")
+        try:
+            async with asyncio.timeout(timeout):
+                await _unless_lost(_publish_all(client, messages, timeout), lost)
+        except LOST as problem:
+            lost.set()
+            raise BusError(f"the bus did not take what was said: {_text(problem)}") from problem
 
     async def serve(self, subject: str, message_type: type[M], handler: Callable[[M], Awaitable[object]]) -> None:
         self._check_subscribe(subject)
@@ -233,16 +251,10 @@ class NatsBus:
             raise NoAnswer(f"{subject} could not be asked: this process is leaving the bus")
         await self.connected.wait()
         assert self._client is not None
-        asking = asyncio.ensure_future(self._client.request(subject, body, timeout))
-        losing = asyncio.ensure_future(self._lost.wait())
         try:
-            await asyncio.wait({asking, losing}, return_when=asyncio.FIRST_COMPLETED)
-            if not asking.done():
-                raise NoAnswer(f"the connection was lost while {subject} was asked")
-            return asking.result()
-        finally:
-            asking.cancel()
-            losing.cancel()
+            return await _unless_lost(self._client.request(subject, body, timeout), self._lost)
+        except _Lost:
+            raise NoAnswer(f"the connection was lost while {subject} was asked") from None
 
     async def _publish(self, subject: str, body: bytes, headers: dict[str, str] | None = None) -> None:
         if self._client is not None:
@@ -265,6 +277,16 @@ class _Client(Client):
         super().__init__()
         self._public_nkey = public
 
+    async def _send_ping(self, future: "asyncio.Future[bool] | None" = None) -> None:
+        """In line with what was said before it.
+
+        nats-py writes a ping past what still waits to be written, so that its answer would say nothing of that: of a
+        subscription, whether it is there yet; of what was published, whether the server has it.
+        """
+        self._pongs.append(future or asyncio.Future())
+        await self._send_command(PING_PROTO)
+        await self._flush_pending()
+
     async def end(self) -> None:
         """Close, and wait for no packet that a dead network will not bring."""
         try:
@@ -273,6 +295,29 @@ class _Client(Client):
             writer = getattr(self._transport, "_io_writer", None)
             if writer is not None:
                 writer.transport.abort()
+
+
+class _Lost(ConnectionError):
+    """The connection was lost, which nats-py does not tell those who wait for something on it."""
+
+
+async def _unless_lost(work: Coroutine[Any, Any, R], lost: asyncio.Event) -> R:
+    """What `work` comes to; _Lost when `lost` is set before it has."""
+    doing, losing = asyncio.ensure_future(work), asyncio.ensure_future(lost.wait())
+    try:
+        await asyncio.wait({doing, losing}, return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            raise _Lost("the connection was lost")
+        return doing.result()
+    finally:
+        doing.cancel()
+        losing.cancel()
+
+
+async def _publish_all(client: Client, messages: Sequence[tuple[str, object]], timeout: float) -> None:
+    for subject, message in messages:
+        await client.publish(subject, codec.encode(message))
+    await client.rtt(math.ceil(timeout))
 
 
 def _text(problem: Exception) -> str:

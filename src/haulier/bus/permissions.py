@@ -26,7 +26,7 @@ class Permissions(msgspec.Struct, frozen=True):
 
 
 CONDUCTOR = Permissions(
-    publish=("haulier.compute.>", "haulier.scheduler.>"),
+    publish=("haulier.compute.>", "haulier.scheduler.>", subjects.NOTIFICATIONS),
     subscribe=("haulier.conductor.>", "haulier.event.>"),
 )
 API = Permissions(
@@ -36,7 +36,10 @@ API = Permissions(
         "haulier.conductor.audit",  # another one
         "haulier.conductor.repair",  # an order, safe to repeat; docs/decisions/0009-audit.md says why it is no row
     ),
+    subscribe=(subjects.NOTIFICATIONS,),
 )
+WATCHER = Permissions(subscribe=(subjects.NOTIFICATIONS,))
+"""Whatever an operator runs to listen to what becomes of moves; it can say nothing."""
 SCHEDULER = Permissions(subscribe=("haulier.scheduler.>",))
 
 
@@ -65,6 +68,7 @@ class User(msgspec.Struct, frozen=True):
 CONDUCTOR_USER = User("conductor", CONDUCTOR, asks=True, answers=True)
 API_USER = User("api", API, asks=True)
 SCHEDULER_USER = User("scheduler", SCHEDULER, answers=True)
+WATCHER_USER = User("watcher", WATCHER)
 
 
 def compute_user(host: HostName) -> User:
@@ -74,7 +78,8 @@ def compute_user(host: HostName) -> User:
 
 def users(hosts: Iterable[str]) -> tuple[User, ...]:
     """Everybody there is on a bus with these hosts."""
-    return (CONDUCTOR_USER, API_USER, SCHEDULER_USER, *(compute_user(HostName(host)) for host in hosts))
+    agents = (compute_user(HostName(host)) for host in hosts)
+    return (CONDUCTOR_USER, API_USER, SCHEDULER_USER, WATCHER_USER, *agents)
 
 
 _SERVER = """\

@@ -1,5 +1,7 @@
 """`haulier migration ...`: every move there was, and the whole story of one."""
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import click
@@ -21,30 +23,59 @@ def migration() -> None:
 @click.option("--server", help="Only those of this server.")
 @click.option("--status", help="Only those with this status, such as error or finished.")
 @click.option("--host", help="Only those from or to this host.")
+@click.option("--owner", metavar="ID", help="Only those of servers of this project or user.")
+@click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the N newest.")
 @format_option
 @pass_cloud
-def list_migrations(cloud: Cloud, server: str | None, status: str | None, host: str | None, form: str) -> None:
-    """Show the moves, the newest last."""
-    wanted = {"instance_uuid": cloud.server(server)["id"] if server else None, "status": status, "host": host}
-    rows = cloud.client.compute("GET", "/os-migrations", **wanted)["migrations"]
-    rows.sort(key=lambda one: one["id"])
+def list_migrations(cloud: Cloud, server: str | None, last: int | None, form: str, **wanted: str | None) -> None:
+    """Show the moves, the newest last: whose server it is, who asked, and who acts now."""
+    server_id = cloud.server(server)["id"] if server else None
+    rows = list(islice(_newest_first(cloud, limit=last, server=server_id, **wanted), last))[::-1]
     if form == "json":
         output.as_json(rows)
         return
-    heads = ("ID", "SERVER", "TYPE", "STATUS", "SOURCE", "TARGET", "ASKED FOR")
-    cells = [
-        (
-            one["id"],
-            one["instance_uuid"],
-            one.get("migration_type"),
-            one["status"],
-            one.get("source_compute"),
-            one.get("dest_compute"),
-            output.moment(one.get("created_at")),
-        )
-        for one in rows
-    ]
-    output.table(heads, cells, empty="There are no migrations.")
+    heads = ("ID", "SERVER", "TYPE", "STATUS", "SOURCE", "TARGET", "TRIED", "OWNER", "ASKED BY", "ACTS NOW", "AGE")
+    output.table(heads, [_cells(one) for one in rows], empty="There are no migrations.")
+
+
+def _newest_first(cloud: Cloud, **wanted: Any) -> Iterator[Found]:
+    """All of them, page by page."""
+    marker = None
+    while True:
+        page = cloud.client.own("GET", "/migrations", marker=marker, **wanted)
+        yield from page["migrations"]
+        if not page.get("migrations_links"):
+            return
+        marker = page["migrations"][-1]["id"]
+
+
+def _cells(one: Found) -> tuple[Any, ...]:
+    return (
+        one["id"],
+        one["server_id"],
+        one["type"],
+        one["status"],
+        one["source"],
+        one["target"],
+        one["attempt"],
+        one["owner"]["project_id"],
+        one["asked_by"]["user_id"],
+        one["acts_now"],
+        duration(one["age_seconds"]),
+    )
+
+
+@migration.command()
+@click.argument("migration")
+@format_option
+@pass_cloud
+def watch(cloud: Cloud, migration: str, form: str) -> None:
+    """Tell a move from its beginning, and go on until it is settled: MIGRATION is as for `show`."""
+    document = follow(cloud, _found(cloud, migration)["id"], migration, form)
+    if form == "json":
+        output.as_json(document)
+    if document["state"] == "FAILED":
+        raise not_as_asked(document, f"server {document['server_id']} was not moved")
 
 
 @migration.command()
@@ -105,6 +136,8 @@ def _pairs(one: Found) -> list[tuple[str, Any]]:
         ("source", one["source"]),
         ("target", one.get("target")),
         ("asked for", f"{asked}, {output.moment(one['created_at'])}"),
+        ("asked by", f"user {one['asked_by']['user_id']} in request {one['asked_by']['request_id']}"),
+        ("owner", f"project {one['owner']['project_id']}, user {one['owner']['user_id']}"),
     ]
     if one["skipped"]:
         pairs.append(("rules not asked", one["skipped"]))

@@ -4,11 +4,12 @@ The row is written in the transaction that decided on the command, and leaves in
 between the two it is sent again and again, so a command can be lost by nobody.
 """
 
+from haulier.conductor import action_events
 from haulier.db.engine import Transaction
-from haulier.db.store import actions, outbox
+from haulier.db.store import outbox
 from haulier.model.ids import CommandId, HostName, Incarnation, MigrationId, ServerId
 from haulier.wire import codec, subjects
-from haulier.wire.events import Failed, Outcome
+from haulier.wire.events import Failed, Outcome, Stale
 from haulier.wire.to_compute import Command, Instruction
 
 UNKNOWN = Incarnation("")
@@ -54,7 +55,7 @@ def tell(
         command_id=command.id,
         after=after,
     )
-    actions.begin_event(tx, server_id, request_id, f"compute_{step}", host)
+    action_events.begin_step(tx, server_id, request_id, step, host)
 
 
 def answered(tx: Transaction, command_id: CommandId, outcome: Outcome) -> Command | None:
@@ -63,9 +64,16 @@ def answered(tx: Transaction, command_id: CommandId, outcome: Outcome) -> Comman
     if body is None:
         return None
     command = codec.decode(body, Command)
-    problem = outcome.reason if isinstance(outcome, Failed) else None
-    actions.end_event(tx, command.server_id, command.request_id, f"compute_{command.step}", problem)
+    action_events.end_step(
+        tx, command.server_id, command.request_id, command.step, command.host, _problem(command, outcome)
+    )
     return command
+
+
+def _problem(command: Command, outcome: Outcome) -> str | None:
+    """Why the step did not succeed; a deletion that comes too late has nothing left to delete, so it did."""
+    deletes = command.step in ("confirm_resize", "delete_server")
+    return outcome.reason if isinstance(outcome, Failed) or (isinstance(outcome, Stale) and not deletes) else None
 
 
 def again(tx: Transaction, command: Command, after: float, *, generation: int | None = None) -> None:

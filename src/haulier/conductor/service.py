@@ -12,6 +12,7 @@ from haulier.conductor.audit.repair import Repair
 from haulier.conductor.audit.service import Audit
 from haulier.conductor.cold_migration.moves import Moves
 from haulier.conductor.hosts import Hosts, is_from
+from haulier.conductor.notifications import Notifications
 from haulier.conductor.outbox import Outbox
 from haulier.conductor.reconcile.driver import Driver, Reconciler
 from haulier.conductor.reconcile.fenced_hosts import FencedHosts
@@ -63,6 +64,7 @@ class Conductor:
         self.outbox = Outbox(settings, db, bus, self._handle)
         self.audit = Audit(settings, db, bus)
         self.repair = Repair(db, self.audit)
+        self.notifications = Notifications(settings, db, bus)
         self.orphaned_claims = OrphanedClaims(db)
         sweeps: list[Reconciler] = [
             SilentTargets(settings, db, self._moves),
@@ -98,6 +100,7 @@ class Conductor:
         await self._bus.serve(subjects.AUDIT, AuditQuestion, self._audit)
         await self._bus.serve(subjects.REPAIR, RepairOrder, self._repair)
         self.outbox.start()
+        self.notifications.start()
         self.driver.start()
 
     async def finish(self) -> None:
@@ -118,19 +121,25 @@ class Conductor:
         await self._bus.close()
         await self.driver.stop()
         await self.outbox.stop()
+        await self.notifications.stop()
+
+    def _kick(self) -> None:
+        """Something was written: there may be something to say."""
+        self.outbox.kick()
+        self.notifications.kick()
 
     async def _nudged(self, _subject: str, _message: msgspec.Raw) -> None:
-        self.outbox.kick()
+        self._kick()
 
     async def _handle(self, request: Request, row_id: str) -> None:
         await self._requests[type(request)](request, row_id)
-        self.outbox.kick()
+        self._kick()
 
     async def _call_back(self, subject: str, request: MigrateServer) -> None:
         """A target's own word, on its own subject: nobody sends a move back in another host's name."""
         if request.failed is not msgspec.UNSET and subject == subjects.migrate_server(request.failed.host):
             await self._moves.call_back(request)
-            self.outbox.kick()
+            self._kick()
 
     async def _report(self, subject: str, body: msgspec.Raw) -> None:
         found = self._reports.get(subject.rsplit(".", 1)[-1])
@@ -142,7 +151,7 @@ class Conductor:
             log.warning("a report in another host's name was dropped", subject=subject, host=message.host)
             return
         await handle(message)
-        self.outbox.kick()
+        self._kick()
 
     async def _answer(self, answer: events.Answer) -> None:
         await self._db.write(self._take_in, answer)

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     false,
+    text,
 )
 
 from haulier.model.flavor import Flavor
@@ -226,6 +227,7 @@ migrations = Table(
     Column("reasons", _WORDS, nullable=False),
     Column("bytes_done", BigInteger, nullable=False, default=0),
     Column("bytes_total", BigInteger, nullable=False, default=0),
+    Column("announced", Integer, nullable=False, server_default="-1"),
     Column("request_id", String(64), nullable=False),
     Column("project_id", String(255), nullable=False),
     Column("user_id", String(255), nullable=False),
@@ -235,6 +237,7 @@ migrations = Table(
 )
 Index(None, migrations.c.server_id)
 Index(None, migrations.c.state)
+Index("ix_migrations_unannounced", migrations.c.id, sqlite_where=text("announced < generation"))
 
 transitions = Table(
     "transitions",
@@ -247,6 +250,8 @@ transitions = Table(
     Column("event", String(64), nullable=False),
     Column("actor", String(255), nullable=False),
     Column("detail", Text),
+    Column("target", String(255)),
+    Column("attempt", Integer, nullable=False, server_default="0"),
 )
 
 outbox = Table(

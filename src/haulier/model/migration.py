@@ -95,6 +95,33 @@ ON_CANCEL = {
 """Where an accepted cancel leads. From the switch on there is none: confirm or revert is what ends the move then."""
 
 
+class Role(StrEnum):
+    """Who has the next word in a move."""
+
+    CONDUCTOR = "conductor"
+    SOURCE = "source"
+    TARGET = "target"
+    USER = "user"
+
+
+ACTS = {
+    State.REQUESTED: Role.CONDUCTOR,
+    State.PREPARING: Role.TARGET,
+    State.COPYING: Role.SOURCE,
+    State.RECEIVING: Role.TARGET,
+    State.SWITCHED: Role.TARGET,
+    State.AWAITS_CONFIRM: Role.USER,
+    State.ATTESTING: Role.TARGET,
+    State.CONFIRMING: Role.SOURCE,
+    State.REVERT_CHECKING: Role.SOURCE,
+    State.REVERTING: Role.TARGET,
+    State.RETURNING: Role.SOURCE,
+    State.RESTORING: Role.SOURCE,
+    State.CANCELLING: Role.SOURCE,
+}
+"""Whose answer leads on, by state; nobody's where the move has ended."""
+
+
 class Kind(StrEnum):
     """Nova's `migration_type`: the same move, with the old flavor or with a new one."""
 
@@ -163,6 +190,12 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
         if self.state == State.COPYING and self.in_place:
             return State.SWITCHED
         return NEXT.get(self.state)
+
+    @property
+    def acts(self) -> str | None:
+        """Who acts now: a host by its name, `conductor`, or `user` in the window; None where the move has ended."""
+        role = ACTS.get(self.state)
+        return {Role.SOURCE: self.source, Role.TARGET: self.target}.get(role, role) if role is not None else None
 
     @property
     def is_live(self) -> bool:

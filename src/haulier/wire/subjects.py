@@ -1,6 +1,6 @@
 """The names under which messages travel. Who may use which is in `bus/permissions.py`."""
 
-from haulier.model.ids import HostName
+from haulier.model.ids import HostName, MigrationId
 
 NUDGE = "haulier.conductor.nudge"
 """API to conductor: there are new rows in the outbox. Carries nothing, since the row is the truth."""
@@ -17,6 +17,8 @@ SELECT_DESTINATIONS = "haulier.scheduler.select_destinations"
 SCHEDULER_METHODS = "haulier.scheduler.>"
 CALL_BACKS = "haulier.conductor.migrate_server.*"
 EVENTS = "haulier.event.>"
+NOTIFICATIONS = "haulier.notification.>"
+"""The conductor to everybody who may listen: what became of each move (`wire/notifications.py`)."""
 
 
 def word(host: HostName) -> str:
@@ -47,3 +49,8 @@ def migrate_server(host: HostName) -> str:
 def event(host: HostName, kind: str) -> str:
     """An agent to the conductor: `answer`, `hello`, `heartbeat`, `power` or `progress`."""
     return f"haulier.event.{word(host)}.{kind}"
+
+
+def notifications(migration_id: MigrationId) -> str:
+    """The conductor to everybody who may listen: what becomes of one move."""
+    return f"haulier.notification.migration.{migration_id}"

@@ -1,5 +1,6 @@
 """Everything beside servers: flavors, hosts under their two names, moves, logs, and what else clients look at."""
 
+import functools
 from typing import Any
 
 import pytest
@@ -294,7 +295,8 @@ async def test_the_reason_is_in_the_event(api: ComputeApi) -> None:
     answer = await api.action({"migrate": None})
     request_id, server = answer.headers["x-openstack-request-id"], ServerId(SERVER)
     await api.db.write(lambda tx: actions.begin_event(tx, server, request_id, "compute_prep_resize", HostName("dst")))
-    await api.db.write(lambda tx: actions.end_event(tx, server, request_id, "compute_prep_resize", "no room"))
+    ended = functools.partial(actions.end_event, problem="no room", host=HostName("dst"))
+    await api.db.write(ended, server, request_id, "compute_prep_resize")
     path = f"/servers/{SERVER}/os-instance-actions/{request_id}"
     event = (await api.get(path))["instanceAction"]["events"][0]
     assert (event["event"], event["result"], event["traceback"]) == ("compute_prep_resize", "Error", "no room")

@@ -10,7 +10,7 @@ import pytest
 from haulier.cli import follow
 from haulier.cli.client import MICROVERSION
 from tests.unit.cli.conftest import Run
-from tests.unit.cli.fake_api import FakeApi
+from tests.unit.cli.fake_api import Asked, FakeApi
 from tests.unit.cli.moves import FORWARD, move
 
 ID = "11111111-1111-4111-8111-111111111111"
@@ -279,6 +279,43 @@ def test_migration_show_takes_a_number_or_a_server(api: FakeApi, run: Run) -> No
     assert by_number == run("migration", "show", "srv").stdout
     assert "disk sent      1.0 MiB of 1.0 MiB" in by_number
     assert "node2 is done" in by_number
+
+
+def test_migration_list_says_whose_it_is_who_asked_and_who_acts(api: FakeApi, run: Run) -> None:
+    """Page by page, and the newest last."""
+    has_server(api)
+    pages = {None: [7, 6], "6": [5]}
+
+    def page(asked: Asked) -> tuple[int, Any]:
+        marker = asked.query.get("marker", [None])[0]
+        found = [{**move(*FORWARD), "id": number} for number in pages[marker]]
+        return 200, {"migrations": found} | ({"migrations_links": [{"rel": "next"}]} if marker is None else {})
+
+    api.answers["GET /haulier/v1/migrations"] = page
+    printed = run("migration", "list", "--server", "srv", "--owner", "demo", "--status", "finished").stdout.splitlines()
+    assert [line.split()[0] for line in printed] == ["ID", "5", "6", "7"]
+    assert printed[1].split()[2:] == [
+        "migration", "awaits_confirm", "node1", "node2", "1", "demo", "admin-user", "user", "2.5", "s",
+    ]  # fmt: skip
+    assert api.asked[-2].query == {"server": [ID], "owner": ["demo"], "status": ["finished"]}
+    api.asked.clear()
+    newest = json.loads(run("migration", "list", "--last", "2", "--format", "json").stdout)
+    assert [one["id"] for one in newest] == [6, 7]
+    assert len(api.asked) == 1, "no more pages than are shown"
+
+
+def test_migration_watch_tells_a_move_that_somebody_else_asked_for(api: FakeApi, run: Run) -> None:
+    has_server(api, move(*RUNNING), move(*FORWARD))
+    result = run("migration", "watch", "7")
+    assert (result.exit_code, result.stdout.count("node2 is chosen")) == (0, 1), result.output
+    assert "node2 is done" in result.stdout
+
+
+def test_migration_watch_ends_with_the_reasons_of_a_move_that_failed(api: FakeApi, run: Run) -> None:
+    has_server(api, move("FAILED", reasons=["node2: it is disabled"]))
+    result = run("migration", "watch", "srv")
+    assert result.exit_code == 1
+    assert "node2: it is disabled" in result.stderr
 
 
 def test_image_create_uploads_the_file_and_knows_its_format(api: FakeApi, run: Run, tmp_path: Any) -> None:

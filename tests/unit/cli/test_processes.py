@@ -22,7 +22,8 @@ def test_keys_are_made_once_and_are_for_their_owner_alone(tmp_path: Path) -> Non
     made = run("bus", "keys", "--hosts", "node1,node2", "--keys", str(folder))
     assert made.exit_code == 0, made.output
     seeds = sorted(folder.glob("*.nk"))
-    assert [seed.stem for seed in seeds] == ["api", "compute.node1", "compute.node2", "conductor", "scheduler"]
+    hosts = ["compute.node1", "compute.node2"]
+    assert [seed.stem for seed in seeds] == ["api", *hosts, "conductor", "scheduler", "watcher"]
     assert {stat.S_IMODE(seed.stat().st_mode) for seed in seeds} == {0o600}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert not any(seed.read_text().strip() in made.output for seed in seeds), "no secret on the screen"

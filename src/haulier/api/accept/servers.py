@@ -10,7 +10,7 @@ from haulier.api.accept import sizes
 from haulier.api.accept.asker import Asker, free, not_locked, record, server_of
 from haulier.api.bodies.server import Create, metadata
 from haulier.db.engine import Transaction
-from haulier.db.store import flavors, hosts, images, migrations, outbox, servers
+from haulier.db.store import actions, flavors, hosts, images, migrations, outbox, servers
 from haulier.errors import ImageNotActive, MetadataItemNotFound, UnknownFlavor, UnknownImage, UnknownZone
 from haulier.model.flavor import Flavor
 from haulier.model.ids import HostName, ServerId
@@ -97,6 +97,7 @@ def lock(tx: Transaction, asker: Asker, server_id: str, *, locked: bool) -> None
     server = server_of(tx, asker, server_id)
     servers.swap(tx, server, locked=locked)
     record(tx, asker, server, "lock" if locked else "unlock")
+    actions.finish(tx, server.id, asker.request_id)
 
 
 def set_metadata(

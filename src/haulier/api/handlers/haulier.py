@@ -7,13 +7,20 @@ from starlette.responses import Response
 from haulier.api.accept import hosts as accept
 from haulier.api.answers import json
 from haulier.api.bodies import host as bodies
+from haulier.api.bodies.queries import page
+from haulier.api.bodies.reader import invalid
 from haulier.api.context import Asked
+from haulier.api.handlers.instance_actions import RULE as ACTIONS
+from haulier.api.handlers.servers import permitted
 from haulier.api.microversion import handles
+from haulier.api.views import actions as action_views
 from haulier.api.views import hosts as host_views
 from haulier.api.views import moves as views
+from haulier.api.views.common import next_page
 from haulier.db.engine import Transaction
 from haulier.db.store import migrations, servers
-from haulier.errors import MigrationNotFound, ServiceNotFound
+from haulier.errors import MarkerNotFound, MigrationNotFound, ServiceNotFound
+from haulier.model.migration import STATUS, State
 
 VERSION = "1.0"
 
@@ -25,14 +32,26 @@ async def version(asked: Asked) -> Response:
 
 @handles("haulier.migrations.index")
 async def index(asked: Asked) -> Response:
-    """All moves, newest first; with `?server=` one server's, which its project may see too."""
+    """All moves, newest first; with `?server=` one server's, which its project may see too.
+
+    `host` (either end), `status` and `owner` (of the server: a project or a user) narrow it down; pages by `limit`
+    and `marker`.
+    """
     server_id = asked.query.get("server")
     if server_id is None:
         asked.require("haulier:migrations:index")
     else:
         await _visible(asked, server_id)
-    found = await asked.db.read(_listed, server_id)
-    return json({"migrations": found})
+    limit, marker = page(asked)
+    wanted = {
+        "server_id": server_id,
+        "host": asked.query.get("host"),
+        "owner": asked.query.get("owner"),
+        "states": _states(asked.query.get("status")),
+    }
+    found = await asked.db.read(_listed, marker, limit=limit, **wanted)
+    following = next_page(asked, "migrations", [str(move["id"]) for move in found], limit, root="haulier/v1")
+    return json({"migrations": found} | ({"migrations_links": following} if following else {}))
 
 
 @handles("haulier.migrations.show")
@@ -41,7 +60,15 @@ async def show(asked: Asked) -> Response:
     move = await asked.db.read(migrations.find, which)
     if move is None or not await _may_see(asked, move.server_id):
         raise MigrationNotFound(which)
-    return json({"migration": await asked.db.read(views.full, move.id)})
+    return json({"migration": await asked.db.read(lambda tx: views.full(tx, migrations.get(tx, move.id)))})
+
+
+@handles("haulier.actions.index")
+async def list_actions(asked: Asked) -> Response:
+    """The action log of a server in full, newest first: Nova's has no place for the host of a step below 2.62."""
+    server = await permitted(asked, f"{ACTIONS}:list", deleted=True)
+    reasons = asked.may(f"{ACTIONS}:events", server.project_id)
+    return json({"actions": await asked.db.read(action_views.full, server.id, reasons=reasons)})
 
 
 @handles("haulier.hosts.index")
@@ -87,8 +114,19 @@ async def _shown(asked: Asked, name: str) -> Response:
     raise ServiceNotFound(name)
 
 
-def _listed(tx: Transaction, server_id: str | None) -> list[dict[str, Any]]:
-    return [views.full(tx, move.id) for move in migrations.search(tx, server_id=server_id)]
+def _listed(tx: Transaction, /, marker: str | None, **wanted: Any) -> list[dict[str, Any]]:
+    last = migrations.find(tx, marker) if marker is not None else None
+    if marker is not None and last is None:
+        raise MarkerNotFound(marker)
+    found = migrations.search(tx, before=last.id if last is not None else None, **wanted)
+    return [views.full(tx, move) for move in found]
+
+
+def _states(status: str | None) -> list[State] | None:
+    known = sorted(set(STATUS.values()))
+    if status is not None and status not in known:
+        raise invalid("status", status, f"{status!r} is not one of {known}")
+    return None if status is None else [state for state, word in STATUS.items() if word == status]
 
 
 async def _may_see(asked: Asked, server_id: str) -> bool:

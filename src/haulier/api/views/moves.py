@@ -5,21 +5,22 @@ from typing import Any
 from sqlalchemy import Row
 
 from haulier.api.context import Asked
-from haulier.api.views.common import naive
+from haulier.api.views.common import utc
 from haulier.api.views.hosts import Seen
 from haulier.db.engine import Transaction
-from haulier.db.store import migrations, outbox
-from haulier.model.ids import MigrationId
+from haulier.db.store import migrations, outbox, servers
 from haulier.model.migration import Migration
 
 
-def full(tx: Transaction, migration_id: MigrationId) -> dict[str, Any]:
+def full(tx: Transaction, move: Migration) -> dict[str, Any]:
     """All that is kept of a move, who is waited for and since how many seconds, and every transition."""
-    move = migrations.get(tx, migration_id)
+    server = servers.get(tx, move.server_id, deleted=True)
     log = migrations.log_of(tx, move.id)
     entered = log[-1].at if log else move.created_at
     return {
         **_move(move),
+        "owner": {"project_id": server.project_id, "user_id": server.user_id},
+        "age_seconds": round(max(0.0, tx.now - move.created_at.timestamp()), 3),
         "waiting_for": [_waiting(row, tx.now) for row in outbox.waiting_for(tx, move.id)] if move.is_live else [],
         "next": move.next_state,
         "transitions": _transitions(move, log),
@@ -49,11 +50,10 @@ def _move(move: Migration) -> dict[str, Any]:
         "progress": {"bytes_done": move.bytes_done, "bytes_total": move.bytes_total},
         "old_flavor": move.old_flavor.name,
         "new_flavor": move.new_flavor.name,
-        "request_id": move.request_id,
-        "user_id": move.user_id,
-        "project_id": move.project_id,
-        "created_at": _utc(naive(move.created_at)),
-        "updated_at": _utc(naive(move.updated_at)),
+        "asked_by": {"project_id": move.project_id, "user_id": move.user_id, "request_id": move.request_id},
+        "acts_now": move.acts,
+        "created_at": utc(move.created_at),
+        "updated_at": utc(move.updated_at),
     }
 
 
@@ -71,17 +71,15 @@ def _transition(row: Row[Any], seconds: float) -> dict[str, Any]:
     return {
         "seconds": round(seconds, 3),
         "generation": row.generation,
-        "at": _utc(naive(row.at)),
+        "at": utc(row.at),
         "from": row.from_state,
         "to": row.to_state,
         "event": row.event,
         "actor": row.actor,
         "detail": row.detail,
+        "target": row.target,
+        "attempt": row.attempt,
     }
-
-
-def _utc(moment: str | None) -> str | None:
-    return f"{moment}Z" if moment is not None else None
 
 
 def host(asked: Asked, seen: Seen) -> dict[str, Any]:
@@ -110,4 +108,4 @@ def fence(row: Row[Any]) -> dict[str, Any] | None:
     """Who gave their word that the host is off, when and why; None when nobody did."""
     if row.fenced_at is None:
         return None
-    return {"by": row.fenced_by, "at": _utc(naive(row.fenced_at)), "reason": row.fence_reason}
+    return {"by": row.fenced_by, "at": utc(row.fenced_at), "reason": row.fence_reason}

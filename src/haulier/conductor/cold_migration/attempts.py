@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from haulier.conductor import action_events
 from haulier.conductor.cold_migration.step import Step
 from haulier.db.store import actions, claims, hosts, migrations, outbox, servers
 from haulier.errors import ClaimRefused, HostNotFound, NoValidHost, StepFailed
@@ -14,17 +15,27 @@ MOST_NAMED = 20
 """How many refused hosts a reason names."""
 
 
-def claim_next(step: Step, candidates: Sequence[HostName], failures: list[str], refusals: Sequence[str] = ()) -> State:
+def claim_next(
+    step: Step,
+    candidates: Sequence[HostName],
+    failures: list[str],
+    refusals: Sequence[str] = (),
+    *,
+    took: float = 0.0,
+) -> State:
     """Try `candidates` in order; a host that has no room is passed over (Nova bug 1837955, scenario A12).
 
     `failures` are the reasons of hosts that were tried, `refusals` those of hosts that never were; the latter matter
-    only when nothing is left.
+    only when nothing is left. `took`: seconds that it took to find the candidates.
     """
+    search = (step.tx, step.migration.server_id, step.request_id, action_events.MIGRATE)
+    action_events.begin_search(*search, took)
     tried = migrations.get(step.tx, step.migration.id).attempts
     for position, host in enumerate(candidates):
         problem = _claim(step, host)
         if problem is None:
             _prepare(step, host, tuple(candidates[position + 1 :]), tried, failures)
+            action_events.end_search(*search)
             return State.PREPARING
         failures.append(problem)
     return give_up(step, [*failures, *refusals])

@@ -1,5 +1,7 @@
 """Where requests, call backs and answers about a move enter the table, each as one transaction."""
 
+import time
+
 import msgspec
 
 from haulier.bus.interface import Bus
@@ -11,7 +13,7 @@ from haulier.conductor.machine import Silence, fire
 from haulier.conductor.scheduling import ask_scheduler
 from haulier.config.conductor import ConductorSettings
 from haulier.db.engine import Database, Transaction
-from haulier.db.store import actions, claims, migrations, outbox, servers
+from haulier.db.store import claims, migrations, outbox, servers
 from haulier.model.ids import HostName, MigrationId
 from haulier.model.migration import Kind, Migration, State
 from haulier.model.request import SKIPPED_BY_FORCE, RequestSpec, Resident
@@ -27,8 +29,6 @@ from haulier.wire.to_conductor import (
 )
 
 GOES_ON = (Silence.ASK_THEN_NEXT, Silence.OR_FENCE_FAILS, Silence.OR_FENCE_DOES)
-EVENT = "conductor_migrate_server"
-"""Nova's name for the conductor's own part in an action's events."""
 
 
 class Moves:
@@ -49,7 +49,9 @@ class Moves:
         """
         migration = await self._db.read(migrations.get, request.migration_id)
         if migration.state == State.REQUESTED:
+            begun = time.monotonic()
             chosen = await self._choose(migration, request)
+            chosen = msgspec.structs.replace(chosen, took=time.monotonic() - begun)
             await self._db.write(self._chosen, request, row_id, chosen)
         else:
             await self._db.write(outbox.take, row_id)
@@ -80,12 +82,8 @@ class Moves:
         migration = migrations.get(tx, request.migration_id)
         if migration.state != State.REQUESTED:
             return
-        actions.begin_event(tx, migration.server_id, request.request_id, EVENT)
         step = self._step(tx, migration, request.request_id)
         fire(table_of(migration), step, chosen, "conductor")
-        after = migrations.get(tx, migration.id)
-        problem = "; ".join(after.reasons) if after.state == State.FAILED else None
-        actions.end_event(tx, migration.server_id, request.request_id, EVENT, problem)
 
     async def call_back(self, request: MigrateServer) -> None:
         """`migrate_server` said by a target whose prep_resize failed (requirement 2).

@@ -23,11 +23,15 @@ from haulier.wire.to_compute import (
 
 
 class Chosen(msgspec.Struct, frozen=True):
-    """The scheduler's answer, or the named host alone when the move is forced; and why others were refused."""
+    """The scheduler's answer, or the named host alone when the move is forced; and why others were refused.
+
+    `took`: seconds that the choice took.
+    """
 
     hosts: tuple[HostName, ...]
     refusals: tuple[Refusal, ...]
     skipped: tuple[str, ...]
+    took: float = 0.0
 
 
 class ConfirmAsked(msgspec.Struct, frozen=True):
@@ -49,7 +53,7 @@ def claim_target(step: Step, chosen: Chosen) -> State:
     """
     step.keep(skipped=chosen.skipped)
     telling = [refusal for refusal in chosen.refusals if refusal.rule not in (Rule.DESTINATION, Rule.IGNORED)]
-    return attempts.claim_next(step, chosen.hosts, [], [str(refusal) for refusal in telling])
+    return attempts.claim_next(step, chosen.hosts, [], [str(refusal) for refusal in telling], took=chosen.took)
 
 
 def tell_source_to_send(step: Step, prepared: Prepared) -> None:

@@ -1,11 +1,12 @@
 """Building a server: choose a host, claim it, have it made; the next alternate when a host fails."""
 
+import time
 from collections.abc import Sequence
 
 import msgspec
 
 from haulier.bus.interface import Bus
-from haulier.conductor import commands
+from haulier.conductor import action_events, commands
 from haulier.conductor.guests import guest_spec
 from haulier.conductor.scheduling import ask_scheduler
 from haulier.config.conductor import ConductorSettings
@@ -18,8 +19,6 @@ from haulier.model.server import PowerState, Server, TaskState, VmState
 from haulier.wire.events import Built, Failed, Outcome
 from haulier.wire.to_compute import BuildGuest, Command
 from haulier.wire.to_conductor import BuildServer
-
-EVENT = "conductor_build_server"
 
 
 class Builds:
@@ -41,10 +40,11 @@ class Builds:
             await self._db.write(outbox.take, row_id)
             return
         spec = await self._db.read(servers.request_spec, request.server_id)
+        begun = time.monotonic()
         answer = await ask_scheduler(self._bus, spec, self._settings)
-        await self._db.write(self._chosen, request, row_id, answer)
+        await self._db.write(self._chosen, request, row_id, answer, time.monotonic() - begun)
 
-    def _chosen(self, tx: Transaction, request: BuildServer, row_id: str, answer: Answer) -> None:
+    def _chosen(self, tx: Transaction, request: BuildServer, row_id: str, answer: Answer, took: float) -> None:
         if outbox.take(tx, row_id) is None:
             return
         server = servers.get(tx, request.server_id)
@@ -53,11 +53,9 @@ class Builds:
         spec = servers.request_spec(tx, server.id)
         forget = msgspec.structs.replace(spec, requested_destination=None)  # I5: asked for once, used once
         servers.change(tx, server.id, request_spec=forget)
-        actions.begin_event(tx, server.id, request.request_id, EVENT)
         found = [selection.host for selection in answer.selections]
         refusals = [str(refusal) for refusal in answer.refusals]
-        problem = self._build_on_next(tx, server, found, refusals, request.request_id, attempt=1)
-        actions.end_event(tx, server.id, request.request_id, EVENT, problem)
+        self._build_on_next(tx, server, found, refusals, request.request_id, attempt=1, took=took)
 
     def answer(self, tx: Transaction, command: Command, outcome: Outcome) -> None:
         """The host has built it, or has failed and removed what it made."""
@@ -94,8 +92,11 @@ class Builds:
         refusals: list[str],
         request_id: str,
         attempt: int,
-    ) -> str | None:
-        """Claim the first candidate that has room and have it build; else the server is in ERROR, and why."""
+        took: float = 0.0,
+    ) -> None:
+        """Claim the first candidate that has room and have it build; else the server is in ERROR."""
+        search = (tx, server.id, request_id, action_events.BUILD)
+        action_events.begin_search(*search, took)
         for position, host in enumerate(candidates):
             try:
                 claims.make(tx, host, server.id, server.flavor.claims(), cause="server")
@@ -106,17 +107,20 @@ class Builds:
             servers.put_build(
                 tx, server.id, request_id=request_id, attempt=attempt, alternates=rest, reasons=tuple(refusals)
             )
-            return _tell_to_build(tx, server, host, request_id)
-        return _fail(tx, server.id, str(NoValidHost("; ".join(refusals) or "There is no host.")), request_id)
+            _tell_to_build(tx, server, host, request_id)
+            action_events.end_search(*search)
+            return
+        _fail(tx, server.id, str(NoValidHost("; ".join(refusals) or "There is no host.")), request_id)
 
 
-def _tell_to_build(tx: Transaction, server: Server, host: HostName, request_id: str) -> str | None:
+def _tell_to_build(tx: Transaction, server: Server, host: HostName, request_id: str) -> None:
     epoch = server.owner_epoch + 1
     try:
         guest = guest_spec(tx, server, server.flavor)
     except ImageNotFound as problem:
         claims.release(tx, server.id)
-        return _fail(tx, server.id, str(problem), request_id)
+        _fail(tx, server.id, str(problem), request_id)
+        return
     servers.change(
         tx, server.id, host=host, owner_epoch=epoch, task_state=TaskState.SPAWNING, zone=hosts.get(tx, host).zone
     )
@@ -129,12 +133,10 @@ def _tell_to_build(tx: Transaction, server: Server, host: HostName, request_id: 
         owner_epoch=epoch,
         request_id=request_id,
     )
-    return None
 
 
-def _fail(tx: Transaction, server_id: ServerId, problem: str, request_id: str) -> str:
+def _fail(tx: Transaction, server_id: ServerId, problem: str, request_id: str) -> None:
     servers.change(tx, server_id, vm_state=VmState.ERROR, task_state=None, host=None)
     servers.drop_build(tx, server_id)
     servers.add_fault(tx, server_id, 500, problem)
     actions.finish(tx, server_id, request_id, problem)
-    return problem

@@ -28,7 +28,7 @@ STEPS = {
     "pause": "pause_server",
     "unpause": "unpause_server",
 }
-"""The step of each verb; `compute_` before it gives the name of its action event."""
+"""The step of each verb."""
 
 
 class Power:

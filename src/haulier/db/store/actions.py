@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import ColumnElement, Row, insert, literal, null, select, update
 
 from haulier.db.engine import Transaction
 from haulier.db.schema import action_events, actions
 from haulier.model.ids import HostName, ProjectId, ServerId, UserId
+
+UNANSWERED = "it had not answered when the action ended"
+"""Why a step ends that nobody waits for any more, such as a deletion on a host that is down."""
 
 
 def start(
@@ -32,31 +35,53 @@ def start(
 
 
 def finish(tx: Transaction, server_id: ServerId, request_id: str, problem: str | None = None) -> None:
-    """The request came to its end; with `problem` its message becomes `Error`, Nova's word."""
+    """The request came to its end; with `problem` its message becomes `Error`, Nova's word.
+
+    A step that is still open ends with it, as Error: no event outlives its action.
+    """
     same = (actions.c.server_id == server_id) & (actions.c.request_id == request_id)
     message = {"message": "Error"} if problem else {}
     tx.execute(update(actions).where(same).values(finished_at=tx.now, **message))
+    left = _open_events(server_id, request_id)
+    ended = {"finished_at": tx.now, "result": "Error", "details": problem or UNANSWERED}
+    tx.execute(update(action_events).where(left).values(**ended))
 
 
 def begin_event(
-    tx: Transaction, server_id: ServerId, request_id: str, event: str, host: HostName | None = None
+    tx: Transaction,
+    server_id: ServerId,
+    request_id: str,
+    event: str,
+    host: HostName | None = None,
+    *,
+    took: float = 0.0,
 ) -> None:
-    """A step begins (`cold_migrate`, `compute_prep_resize` ...)."""
+    """A step begins (`cold_migrate`, `compute_prep_resize` ...), or began `took` seconds ago.
+
+    What is still to be done when its action has ended, such as what a host that was down is to delete, is none.
+    """
+    same = (actions.c.server_id == server_id) & (actions.c.request_id == request_id) & actions.c.finished_at.is_(None)
+    columns = ["server_id", "request_id", "event", "host", "started_at"]
+    values = (literal(event), null() if host is None else literal(host), literal(tx.now - took))
     tx.execute(
-        insert(action_events).values(
-            server_id=server_id, request_id=request_id, event=event, host=host, started_at=tx.now
+        insert(action_events).from_select(
+            columns, select(actions.c.server_id, actions.c.request_id, *values).where(same)
         )
     )
 
 
-def end_event(tx: Transaction, server_id: ServerId, request_id: str, event: str, problem: str | None = None) -> None:
-    """The newest open event of that name ends, as Success or as Error with the reason."""
-    same = (
-        (action_events.c.server_id == server_id)
-        & (action_events.c.request_id == request_id)
-        & (action_events.c.event == event)
-        & action_events.c.finished_at.is_(None)
-    )
+def end_event(
+    tx: Transaction,
+    server_id: ServerId,
+    request_id: str,
+    event: str,
+    problem: str | None = None,
+    *,
+    host: HostName | None = None,
+) -> None:
+    """The open event of that name on that host ends, as Success or as Error with the reason; it may have ended."""
+    same = _open_events(server_id, request_id) & (action_events.c.event == event)
+    same &= action_events.c.host.is_(None) if host is None else action_events.c.host == host
     result = {"result": "Error", "details": problem} if problem else {"result": "Success"}
     tx.execute(update(action_events).where(same).values(finished_at=tx.now, **result))
 
@@ -66,12 +91,21 @@ def supersede(tx: Transaction, server_id: ServerId, by: str, problem: str) -> No
     for request_id in _open_requests(tx, server_id):
         if request_id != by:
             finish(tx, server_id, request_id, problem)
-    left = (
+
+
+def left_open(tx: Transaction) -> list[Row[Any]]:
+    """Events that are open though their action is not; there should be none."""
+    same = (actions.c.server_id == action_events.c.server_id) & (actions.c.request_id == action_events.c.request_id)
+    live = select(actions.c.request_id).where(same, actions.c.finished_at.is_(None)).exists()
+    return list(tx.execute(select(action_events).where(action_events.c.finished_at.is_(None), ~live)))
+
+
+def _open_events(server_id: ServerId, request_id: str) -> ColumnElement[bool]:
+    return (
         (action_events.c.server_id == server_id)
-        & (action_events.c.request_id != by)
+        & (action_events.c.request_id == request_id)
         & action_events.c.finished_at.is_(None)
     )
-    tx.execute(update(action_events).where(left).values(finished_at=tx.now, result="Error", details=problem))
 
 
 def _open_requests(tx: Transaction, server_id: ServerId) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Row, insert, select, text, update
 
 from haulier.db.engine import Transaction
-from haulier.db.schema import migrations, transitions
+from haulier.db.schema import migrations, servers, transitions
 from haulier.errors import LostRace, MigrationNotFound
 from haulier.model.ids import HostName, MigrationId, ProjectId, ServerId, UserId
 from haulier.model.migration import FINAL, Kind, Migration, State
@@ -16,8 +16,10 @@ _ADVANCE = text(
     " WHERE id = :migration_id AND generation = :generation AND state = :from_state"
 )
 _LOG = text(
-    "INSERT INTO transitions (migration_id, generation, at, from_state, to_state, event, actor, detail)"
-    " VALUES (:migration_id, :generation + 1, :at, :from_state, :to_state, :event, :actor, :detail)"
+    "INSERT INTO transitions"
+    " (migration_id, generation, at, from_state, to_state, event, actor, detail, target, attempt)"
+    " SELECT id, :generation + 1, :at, :from_state, :to_state, :event, :actor, :detail, target, attempt"
+    " FROM migrations WHERE id = :migration_id"
 )
 
 
@@ -82,9 +84,16 @@ def search(
     server_id: str | None = None,
     kind: str | None = None,
     states: Collection[State] | None = None,
+    owner: str | None = None,
+    before: int | None = None,
+    limit: int | None = None,
 ) -> list[Migration]:
-    """Migrations that match all that is given, newest first; `host` may be either end."""
-    chosen = select(migrations).order_by(migrations.c.id.desc())
+    """Migrations that match all that is given, newest first; `host` may be either end.
+
+    `owner` is the project or the user that the server belongs to. With `before` only older ones than the migration
+    of that id, whatever came meanwhile; at most `limit`.
+    """
+    chosen = select(migrations).order_by(migrations.c.id.desc()).limit(limit)
     if host is not None:
         chosen = chosen.where((migrations.c.source == host) | (migrations.c.target == host))
     for column, value in (
@@ -95,6 +104,11 @@ def search(
     ):
         if value is not None:
             chosen = chosen.where(column == value)
+    if owner is not None:
+        mine = select(servers.c.id).where((servers.c.project_id == owner) | (servers.c.user_id == owner))
+        chosen = chosen.where(migrations.c.server_id.in_(mine))
+    if before is not None:
+        chosen = chosen.where(migrations.c.id < before)
     if states is not None:
         chosen = chosen.where(migrations.c.state.in_([state.value for state in states]))
     return [to_migration(row) for row in tx.execute(chosen)]
@@ -146,6 +160,8 @@ def change(tx: Transaction, migration_id: MigrationId, **values: Any) -> None:
 def advance(tx: Transaction, was: Migration, to: State, *, event: str, actor: str, detail: str | None = None) -> None:
     """The one way a state changes: compare-and-swap on generation and state, and a line in the log.
 
+    The line has the target and the attempt as they are after the transition, so `change` them before.
+
     Raises:
         LostRace: the migration is no longer where `was` was read; nothing was written.
     """
@@ -171,7 +187,8 @@ def progress(tx: Transaction, migration_id: MigrationId, generation: int, done: 
 
 
 def log_of(tx: Transaction, migration_id: MigrationId) -> list[Row[Any]]:
-    """The transition log, oldest first: generation, at, from_state, to_state, event, actor, detail."""
+    """The transition log, oldest first: generation, at, from_state, to_state, event, actor, detail, target,
+    attempt."""
     chosen = select(transitions).where(transitions.c.migration_id == migration_id)
     return list(tx.execute(chosen.order_by(transitions.c.generation)))
 
