@@ -113,6 +113,7 @@ async def _database(settings: DatabaseSettings) -> "AsyncIterator[Database]":
 async def _connect(bus: NatsBus) -> None:
     bus.start()
     try:
-        await asyncio.wait_for(bus.connected.wait(), FIRST_CONNECTION)
+        async with asyncio.timeout(FIRST_CONNECTION):
+            await bus.connected.wait()
     except TimeoutError:
         log.warning("starting without the bus")

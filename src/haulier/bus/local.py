@@ -71,7 +71,8 @@ class LocalBus:
         if server is None:
             raise NoAnswer(f"nobody answers on {subject}")
         try:
-            answer = await asyncio.wait_for(server(body), timeout)
+            async with asyncio.timeout(timeout):
+                answer = await server(body)
         except TimeoutError:
             raise NoAnswer(f"no answer on {subject} within {timeout:g} s") from None
         except Exception as problem:

@@ -233,7 +233,8 @@ class NatsBus:
         """Returns when the connection was closed; raises when a server is silent, whatever the kernel thinks of it."""
         while not lost.is_set():
             try:
-                await asyncio.wait_for(lost.wait(), self._settings.ping_every)
+                async with asyncio.timeout(self._settings.ping_every):
+                    await lost.wait()
             except TimeoutError:
                 await client.rtt(self._settings.ping_every)
 
@@ -290,7 +291,8 @@ class _Client(Client):
     async def end(self) -> None:
         """Close, and wait for no packet that a dead network will not bring."""
         try:
-            await asyncio.wait_for(self.close(), GOODBYE)
+            async with asyncio.timeout(GOODBYE):
+                await self.close()
         except LOST:
             writer = getattr(self._transport, "_io_writer", None)
             if writer is not None:

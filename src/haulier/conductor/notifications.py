@@ -67,7 +67,8 @@ class Notifications:
             except Exception:
                 log.exception("notifications could not be told; they will be tried again")
             try:
-                await asyncio.wait_for(self._kick.wait(), self._settings.resend_after / 4)
+                async with asyncio.timeout(self._settings.resend_after / 4):
+                    await self._kick.wait()
             except TimeoutError:
                 continue
 

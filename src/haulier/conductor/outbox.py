@@ -83,7 +83,6 @@ class Outbox:
             except Exception:
                 log.exception("a round of the outbox failed")
             try:
-                # Not wait_for, which up to Python 3.11 forgets a cancellation that comes together with the event.
                 async with asyncio.timeout(self._settings.resend_after / 4):
                     await self._kick.wait()
             except TimeoutError:

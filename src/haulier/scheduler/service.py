@@ -42,7 +42,8 @@ class Scheduler:
         One without an answer is asked again.
         """
         try:
-            await asyncio.wait_for(self._bus.close(), self._settings.shutdown_timeout)
+            async with asyncio.timeout(self._settings.shutdown_timeout):
+                await self._bus.close()
         except TimeoutError:
             log.warning("stopping: a question is left without an answer", waited=self._settings.shutdown_timeout)
 

@@ -94,7 +94,7 @@ class Child:
     async def ends_within(self, seconds: float) -> bool:
         """Wait at most `seconds` for the end of the process."""
         try:
-            async with asyncio.timeout(seconds):  # wait_for may forget a cancellation
+            async with asyncio.timeout(seconds):
                 await self.ended.wait()
         except TimeoutError:
             return False

@@ -59,7 +59,8 @@ async def close_export(folder: Path) -> None:
         return
     with contextlib.suppress(HostTrouble, TimeoutError), daemon.monitor.events("BLOCK_EXPORT_DELETED") as events:
         await daemon.monitor.execute("block-export-del", {"id": _EXPORT_ID, "mode": "hard"})
-        await asyncio.wait_for(events.get(), _CLOSE_TIMEOUT)
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
+            await events.get()
     await daemon.stop()
 
 

@@ -119,7 +119,8 @@ class Machine:
         """Whether the guest is off within `seconds`, without pressing its button again; if so its process is gone."""
         async with self._meant_to_stop():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._off_or_ended(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._off_or_ended()
         self._stopping = self._off.is_set() or not self._child.alive
         if self._stopping:
             await self._end()
@@ -231,7 +232,7 @@ class Machine:
                 return
             await self._ask("system_powerdown")
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(press_again, left)):  # wait_for may forget a cancellation
+                async with asyncio.timeout(min(press_again, left)):
                     await self._off.wait()
 
     async def _end(self) -> None:

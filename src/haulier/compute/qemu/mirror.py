@@ -105,7 +105,7 @@ def _end_of_job(event: dict[str, Any], watcher: ProgressWatcher) -> Sent:
 
 async def _next(events: EventListener) -> dict[str, Any] | None:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_LOOK_AGAIN):  # wait_for may forget a cancellation, and the copy would go on
+        async with asyncio.timeout(_LOOK_AGAIN):
             return dict(await events.get())
     return None
 

@@ -37,7 +37,8 @@ class Monitor:
                 raise HostTrouble(f"process {child.pid} has not answered over QMP within {timeout:g} s")
             client = QMPClient(socket.name)
             try:
-                await asyncio.wait_for(_connect(client, socket), left)
+                async with asyncio.timeout(left):
+                    await _connect(client, socket)
                 return cls(client)
             except (QMPError, OSError, EOFError):
                 pass  # it does not listen yet
@@ -58,7 +59,8 @@ class Monitor:
             HostTrouble: it was refused, the connection broke, or no answer came in time.
         """
         try:
-            return await asyncio.wait_for(self._client.execute(command, arguments), ANSWER_TIMEOUT)
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                return await self._client.execute(command, arguments)
         except TimeoutError:
             raise HostTrouble(f"QEMU has not answered {command} within {ANSWER_TIMEOUT:g} s") from None
         except (QMPError, OSError, EOFError) as error:
@@ -88,7 +90,8 @@ class Monitor:
     async def close(self) -> None:
         """Let the connection go; what it complains of at that point concerns nobody."""
         with contextlib.suppress(QMPError, OSError, EOFError, TimeoutError):
-            await asyncio.wait_for(asyncio.shield(_let_go(self._client)), ANSWER_TIMEOUT)
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                await asyncio.shield(_let_go(self._client))
 
 
 def _let_go(client: QMPClient) -> "asyncio.Future[None]":
