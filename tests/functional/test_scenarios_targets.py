@@ -37,8 +37,7 @@ async def test_A4_a_named_host_is_the_only_one_considered_though_another_is_bett
 
 def told_by_each_event(move: Migration) -> list[str]:
     """What `cold_migrate` and the `conductor_migrate_server` around it say of a move for which no host is left."""
-    why = "; ".join(move.reasons)
-    return [f"No valid host was found. {why}", why]
+    return [f"No valid host was found. {'; '.join(move.reasons)}"] * 2
 
 
 async def test_A7_when_every_other_host_is_silent_the_server_stays_and_the_reason_says_so(cloud: Cloud) -> None:
