@@ -49,7 +49,7 @@ functional: dev ## Tests of all processes together, with simulated hosts
 	@$(pytest) $(two_at_once) tests/functional $(ARGS)
 
 guest: qemu nats network dev ## Tests that boot real guests with QEMU, also over NATS, and use the stock OpenStack client
-	@$(pytest) tests/guest $(ARGS)
+	@$(pytest) $(two_at_once) tests/guest $(ARGS)
 
 crash-sample: qemu nats dev ## Some points of the two sweeps below, chosen by a seed that is printed; CI runs this
 	@$(pytest) tests/crash tests/crash_real $(ARGS)
