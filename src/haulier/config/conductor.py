@@ -23,6 +23,9 @@ class ConductorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """How long a guest may take to power itself off before it is ended (Nova's `shutdown_timeout`)."""
     shutdown_timeout: float = 30.0
     """How long requests in hand get when the conductor is told to end; the rest is taken up again later."""
+    confirm_after: float = 0.0
+    """How long a window stays open before the move is confirmed by itself; 0 leaves it to the user (Nova's
+    `resize_confirm_window`). A request may say otherwise for its own move."""
     fail_at: tuple[str, ...] = ()
     """Failures to rehearse, see `model/rehearsal.py`; the names are the states of a move in small letters."""
     scheduler_timeout: float = 30.0

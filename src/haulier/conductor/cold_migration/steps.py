@@ -103,7 +103,13 @@ def hand_over_ownership(step: Step, received: Received) -> State:
 
 
 def open_window(step: Step, finished: Finished) -> None:
-    """The move is done; the claims stay on both hosts until it is confirmed or reverted."""
+    """The move is done; the claims stay on both hosts until it is confirmed or reverted.
+
+    Here the time until the automatic confirm begins to run: a setting that is changed later counts for later windows.
+    """
+    wish = step.migration.confirm_after
+    patience = step.settings.confirm_after if wish is None else wish
+    step.keep(confirms_at=step.tx.now + patience if patience > 0 else None)
     step.set_server(vm_state=VmState.RESIZED, task_state=None, power_state=finished.power_state, progress=100)
     actions.finish(step.tx, step.server.id, step.request_id)
 
