@@ -126,7 +126,10 @@ def release_source(step: Step, _attested: Attested) -> None:
 
 
 def free_server(step: Step) -> None:
-    """The confirm is certain: anything may be done to the server again, and only the old copy's disk stays claimed."""
+    """The confirm is certain: anything may be done to the server again, and only the old copy's disk stays claimed.
+
+    A confirm sets no task_state. One that is there all the same is a start that its host's reboot has called for.
+    """
     claims.release(
         step.tx,
         step.server.id,
@@ -134,7 +137,7 @@ def free_server(step: Step) -> None:
         held_by=step.migration.id,
         only=[ResourceClass.VCPU, ResourceClass.MEMORY_MB],
     )
-    step.set_server(vm_state=resting_state(step.server.power_state), task_state=None)
+    step.set_server(vm_state=resting_state(step.server.power_state))
 
 
 def close_confirmed(step: Step, _discarded: Discarded) -> None:
