@@ -147,12 +147,22 @@ async def test_a_host_that_is_new_has_not_rebooted(starting: Cloud) -> None:
     assert await starting.allinone.db.write(hosts.rebooted, "node9", "its first boot") is False  # type: ignore[arg-type]
 
 
-async def test_an_agent_that_restarts_is_no_reboot(starting: Cloud) -> None:
-    server = await starting.create(host="node1")
-    before = (await newest_action(starting, server))["request_id"]
-    await starting.allinone.restart_agent("node1")
-    assert (await newest_action(starting, server))["request_id"] == before
-    assert starts(starting, "node1", server) == 1
+async def test_an_agent_that_restarts_is_no_reboot(starting: Cloud, boot: Boot) -> None:
+    """Its guests run on, and one that ended while no agent watched has ended by itself: it is not started."""
+    cloud, same = starting, service._boot_id()
+    goes_on, ended = [await cloud.create(host="node1", name=name) for name in ("goes-on", "ended")]
+    before = [(await newest_action(cloud, server))["request_id"] for server in (goes_on, ended)]
+    await cloud.allinone.agents["node1"].stop()
+    cloud.drivers["node1"].guest_powers_off(ended)  # type: ignore[arg-type]
+    await boot(cloud, "node1", same)
+
+    async def off() -> bool:
+        return await status(cloud, ended) == "SHUTOFF"
+
+    await cloud.until(off)
+    assert await status(cloud, goes_on) == "ACTIVE"
+    assert [(await newest_action(cloud, server))["request_id"] for server in (goes_on, ended)] == before
+    assert [starts(cloud, "node1", server) for server in (goes_on, ended)] == [1, 1]
 
 
 async def test_the_conductor_dies_before_the_commit(
