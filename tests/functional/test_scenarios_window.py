@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from haulier.bus.local import Said
+from haulier.conductor.cold_migration import moves
 from haulier.db.engine import Transaction
 from haulier.model.migration import Migration, State
 from haulier.model.server import PowerState, VmState
@@ -302,10 +304,37 @@ async def test_two_conductors_see_the_same_deadline(cloud: Cloud) -> None:
     server = await cloud.create(host="node1")
     move = await moved(cloud, server, confirm_after=LONG)
     await time_passes(cloud, move.id)
-    moves = cloud.allinone.conductor._moves
-    await asyncio.gather(*(moves.confirm_by_itself(move) for _ in range(3)), return_exceptions=True)
+    ours = cloud.allinone.conductor._moves
+    await asyncio.gather(*(ours.confirm_by_itself(move) for _ in range(3)), return_exceptions=True)
     assert (await cloud.ended(move.id)).state == State.CONFIRMED
     assert len(await confirms(cloud, server)) == 1
+
+
+async def test_the_conductor_dies_before_or_after_the_clocks_commit(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it nothing is written, not even the action record; after it the question is asked until it is answered."""
+    server = await cloud.create(host="node1")
+    move = await moved(cloud, server, confirm_after=LONG)
+    fire, died, lost = moves.fire, asyncio.Event(), []
+
+    def dies_once(*given: Any) -> bool:
+        made = fire(*given)
+        if not died.is_set():
+            died.set()
+            raise ConnectionError("killed")
+        return made
+
+    def loses(said: Said) -> bool:
+        is_one = b"attest_disk" in said.body and said.subject.startswith("haulier.compute.") and len(lost) < 2
+        lost.extend([said] if is_one else [])
+        return is_one
+
+    monkeypatch.setattr(moves, "fire", dies_once)
+    cloud.allinone.broker.losses.append(loses)
+    await time_passes(cloud, move.id)
+    assert (await cloud.ended(move.id)).state == State.CONFIRMED
+    assert (died.is_set(), len(lost), len(await confirms(cloud, server))) == (True, 2, 1)
 
 
 async def test_E1_a_stopped_server_stays_stopped_when_the_clock_confirms(cloud: Cloud) -> None:
