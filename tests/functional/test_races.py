@@ -11,6 +11,9 @@ What *one winner* means, pair by pair:
 - With delete the server is gone in the end. Delete is accepted in every state, and asked twice it is the same as once
   (204; 404 when it is gone already). Of the other at most one is accepted, before the deletion, which supersedes it: it
   has no lasting effect.
+- With cancel the move is under way, at full speed, and cancels are spread over it. Asked twice it is the same as once
+  (202; 409 when the move has ended or its target is the owner). Either at least one is accepted, and the server ends
+  as it was found; or none is, and the move is done. Of the other at most one is accepted, and none if a cancel is.
 - With the clock the automatic confirm falls due among the requests. One decision leaves the window: a user's (one
   accepted, the others 409), or the clock's (all 409).
 - With a dying source, the source's agent falls silent among the confirms. At most one is accepted. Accepted, the move
@@ -47,6 +50,7 @@ ROUNDS = int(os.environ.get("ROUNDS", "2"))
 SEED = os.environ.get("SEED", "0")
 CLIENTS = 8
 DEATH = "source dies"
+NOBODY = "nobody"
 CLOCK = "clock"
 
 Ask = Callable[[Cloud, httpx2.AsyncClient, str], Awaitable[int]]
@@ -62,6 +66,11 @@ def action(body: dict[str, Any]) -> Ask:
 
 async def delete(cloud: Cloud, client: httpx2.AsyncClient, server: str) -> int:
     return (await cloud.call("DELETE", f"/v2.1/servers/{server}", who=client)).status_code
+
+
+async def cancel(cloud: Cloud, client: httpx2.AsyncClient, server: str) -> int:
+    move = await cloud.newest(server)
+    return (await cloud.call("DELETE", f"/v2.1/servers/{server}/migrations/{move.id}", who=client)).status_code
 
 
 async def clock(cloud: Cloud, client: httpx2.AsyncClient, server: str) -> int:
@@ -85,6 +94,7 @@ ASKS: dict[str, Ask] = {
     "confirm": action({"confirmResize": None}),
     "revert": action({"revertResize": None}),
     "delete": delete,
+    "cancel": cancel,
     CLOCK: clock,
     DEATH: death,
 }
@@ -92,7 +102,7 @@ ASKS: dict[str, Ask] = {
 
 @dataclass(frozen=True)
 class Pair:
-    """`begin` is where the server is when they meet: running, stopped, or in its window."""
+    """`begin` is where the server is when they meet: running, stopped, on its way to node2, or in its window."""
 
     first: str
     second: str
@@ -120,7 +130,10 @@ PAIRS = (
     Pair("confirm", CLOCK, "window"),
     Pair("revert", CLOCK, "window"),
     Pair("confirm", DEATH, "window"),
-    # Cancel's pairs go here: with itself, with delete, with a confirm at the window's edge.
+    Pair("cancel", "cancel", "moving"),
+    Pair("cancel", "confirm", "moving"),
+    Pair("cancel", "delete", "moving"),
+    Pair("cancel", "migrate elsewhere", "moving", held=True),
 )
 
 ENDS = {
@@ -131,8 +144,9 @@ ENDS = {
     "start": (None, "node1", VmState.ACTIVE),
     "confirm": (State.CONFIRMED, "node2", VmState.ACTIVE),
     "revert": (State.REVERTED, "node1", VmState.ACTIVE),
+    "cancel": (State.CANCELLED, "node1", VmState.ACTIVE),
     CLOCK: (State.CONFIRMED, "node2", VmState.ACTIVE),
-    DEATH: (State.AWAITS_CONFIRM, "node2", VmState.RESIZED),
+    NOBODY: (State.AWAITS_CONFIRM, "node2", VmState.RESIZED),
 }
 """How it ends, by who has won: the newest move's state, the host (None: any), the server's state."""
 
@@ -155,6 +169,8 @@ async def begun(cloud: Cloud, pair: Pair) -> str:
     server = await cloud.create(host="node1")
     if pair.begin == "stopped":
         await cloud.stop(server)
+    elif pair.begin == "moving":
+        assert (await cloud.action(server, {"migrate": {"host": "node2"}})).status_code == 202
     elif pair.begin == "window":
         assert (await own(cloud, server, {"host": "node2", "confirm_after": LONG})).status_code == 202
         await cloud.free(server)
@@ -184,6 +200,7 @@ async def holding(cloud: Cloud, held: bool) -> AsyncIterator[None]:
 async def race(cloud: Cloud, pair: Pair, server: str, at: list[httpx2.AsyncClient], chance: random.Random) -> list[Any]:
     """All eight at once; (what was asked, status) of each."""
     asks = [pair.first, pair.second] * (CLIENTS // 2)
+    stir = 0.15 if pair.begin == "moving" and not pair.held else chance.choice((0.004, 0.03))
     chance.shuffle(asks)
     for driver in cloud.drivers.values():
         driver.latency = chance.choice((0.0, 0.003))
@@ -193,7 +210,7 @@ async def race(cloud: Cloud, pair: Pair, server: str, at: list[httpx2.AsyncClien
         return name, await ASKS[name](cloud, client, server)
 
     async with holding(cloud, pair.held):
-        starts = [one(client, name, chance.random() * 0.004) for client, name in zip(at, asks, strict=True)]
+        starts = [one(client, name, chance.random() * stir) for client, name in zip(at, asks, strict=True)]
         answers = await asyncio.gather(*starts)
     if DEATH in pair:
         await cloud.allinone.restart_agent("node1")
@@ -201,8 +218,9 @@ async def race(cloud: Cloud, pair: Pair, server: str, at: list[httpx2.AsyncClien
 
 
 def judged(pair: Pair, answers: list[tuple[str, int]]) -> list[str]:
-    """The requests that were accepted, deletions left out; everything else was refused as it should be."""
-    accepted = [name for name, status in answers if status in (202, 204) and name != "delete"]
+    """Who was accepted, deletions left out and cancels once; everything else was refused as it should be."""
+    accepted = [name for name, status in answers if status in (202, 204) and name not in ("delete", "cancel")]
+    accepted += ["cancel"] if ("cancel", 202) in answers else []
     refused = Counter(status for name, status in answers if status not in (0, 202, 204))
     if "delete" in pair:
         assert set(refused) <= {409, 404}, answers
@@ -210,7 +228,7 @@ def judged(pair: Pair, answers: list[tuple[str, int]]) -> list[str]:
         assert ("delete", 409) not in answers, answers
     else:
         assert set(refused) <= {409}, answers
-    if "delete" in pair or CLOCK in pair or DEATH in pair:
+    if {"delete", "cancel", CLOCK, DEATH} & {pair.first, pair.second}:
         assert len(accepted) <= 1, answers
     else:
         assert len(accepted) == 1, answers
@@ -281,7 +299,7 @@ async def play(cloud: Cloud, pair: Pair, at: list[httpx2.AsyncClient], chance: r
         assert (await decided_by_clock(cloud, server)) == (not winners), answers
         winners = winners or [CLOCK]
     records = len(winners)
-    winner = winners[0] if winners else DEATH
+    winner = winners[0] if winners else NOBODY
     move = await cloud.newest(server) if ENDS[winner][0] is not None else None
     ended = (move.state if move else None, found.host if ENDS[winner][1] else None, found.vm_state)
     assert ended == ENDS[winner], (answers, ended)
