@@ -150,9 +150,10 @@ async def test_a_cancel_that_is_taken_up_late_does_not_free_a_server_that_is_bei
         return not await cloud.allinone.db.read(outbox.about_server, ServerId(server), "cancel_migration")
 
     await cloud.until(taken_up)
-    assert (await cloud.server(server)).task_state == TaskState.DELETING
+    found = await cloud.server(server)
     deletion_waits.set()
     may_answer.set()
+    assert found.task_state == TaskState.DELETING
 
     async def gone() -> bool:
         return (await cloud.call("GET", f"/v2.1/servers/{server}")).status_code == 404

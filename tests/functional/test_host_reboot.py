@@ -406,3 +406,25 @@ async def test_a_host_that_can_not_start_it_says_why(starting: Cloud, boot: Boot
     found = await cloud.free(server)
     assert (found.vm_state, found.power_state) == (VmState.STOPPED, PowerState.SHUTDOWN)
     assert "no such machine type" in "".join(await cloud.reasons(server))
+
+
+async def test_a_start_that_the_move_overtakes_ends_with_its_reason(starting: Cloud, boot: Boot) -> None:
+    """The source is told to send its disk before it hears of the start: the seal refuses it, and the record says so."""
+    cloud = starting
+    server = await cloud.create(host="node1")
+    await held_in(cloud, server, "prep_resize", State.PREPARING)
+    await cut_power(cloud, "node1")
+    cloud.allinone.broker.losses[:] = [
+        lambda said: b"start_server" in said.body and said.subject.startswith("haulier.compute.")
+    ]
+    await boot(cloud, "node1")
+    assert (await cloud.free(server)).host == "node2"
+    cloud.allinone.broker.losses.clear()
+
+    async def ended() -> bool:
+        action = await newest_action(cloud, server)
+        return bool(action["action"] == "start" and action["message"] == "Error")
+
+    await cloud.until(ended)
+    assert starts(cloud, "node1", server) == 1
+    assert (await cloud.confirm(server)).state == State.CONFIRMED

@@ -87,7 +87,9 @@ class Power:
         A start that a host's reboot has called for may find it in a move or its window, which go on (host_reboot.py).
         """
         server = servers.get(tx, command.server_id)
-        if server.owner_epoch != command.owner_epoch:
+        if server.owner_epoch != command.owner_epoch:  # the server went on to another owner; only the record is ours
+            problem = outcome.reason if isinstance(outcome, Failed | Stale) else None
+            actions.finish(tx, server.id, command.request_id, problem)
             return
         ours = server.task_state in TASKS[command.step]
         free = {"task_state": None} if ours else {}
