@@ -59,7 +59,8 @@ def _show_off(tx: Transaction, host: HostName, server: Server, why: str) -> None
     _off(tx, server, server.task_state)
     request_id = _record(tx, server, "stop")
     actions.begin_event(tx, server.id, request_id, EVENT, host)
-    actions.end_event(tx, server.id, request_id, EVENT, f"host {host} rebooted while the server was on it; {why}")
+    problem = f"host {host} rebooted while the server was on it; {why}"
+    actions.end_event(tx, server.id, request_id, EVENT, host, problem)
     actions.finish(tx, server.id, request_id)
 
 

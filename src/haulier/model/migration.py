@@ -169,8 +169,8 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
     bytes_done: int
     bytes_total: int
-    confirm_after: float | None
-    confirms_at: datetime | None
+    confirm_after: float | None = None
+    confirms_at: datetime | None = None
     request_id: str
     project_id: ProjectId
     user_id: UserId
