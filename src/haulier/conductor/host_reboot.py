@@ -60,7 +60,7 @@ def _show_off(tx: Transaction, host: HostName, server: Server, why: str) -> None
     request_id = _record(tx, server, "stop")
     actions.begin_event(tx, server.id, request_id, EVENT, host)
     problem = f"host {host} rebooted while the server was on it; {why}"
-    actions.end_event(tx, server.id, request_id, EVENT, host, problem)
+    actions.end_event(tx, server.id, request_id, EVENT, problem, host=host)
     actions.finish(tx, server.id, request_id)
 
 
