@@ -1,7 +1,7 @@
 # The front door. `make` alone lists what there is; CONTRIBUTING.md says more.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check unit contract functional guest planted crash-sample crash crash-real partition docs lock run dev qemu nats network systemd
+.PHONY: help demo up test check unit contract functional guest planted races crash-sample crash crash-real partition docs lock run dev qemu nats network systemd
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -56,6 +56,9 @@ crash-sample: qemu nats dev ## Some points of the two sweeps below, chosen by a 
 
 planted: qemu nats dev ## Plant each bug of tests/planted in a copy, and see that its test catches it
 	@$(bin)/python scripts/planted $(ARGS)
+
+races: dev ## Conflicting requests at the same moment, 200 rounds of each pair (ROUNDS=n, SEED=n; functional has two)
+	@ROUNDS=$${ROUNDS:-200} $(pytest) $(two_at_once) tests/functional/test_races.py $(ARGS)
 
 crash: dev ## Kill, cut off, delay and break haulier at every point of a move (simulated hosts)
 	@exec $(bin)/python -m tests.crash.sweep $(ARGS)

@@ -30,7 +30,7 @@ from haulier.compute.journal import Journal
 from haulier.compute.service import Agent
 from haulier.conductor.service import Conductor
 from haulier.config.compute import ComputeSettings
-from haulier.config.conductor import ConductorSettings
+from haulier.config.conductor import AfterHostReboot, ConductorSettings
 from haulier.config.scheduler import SchedulerSettings
 from haulier.db.engine import Database, Transaction
 from haulier.db.store import actions, migrations, servers
@@ -66,6 +66,7 @@ CONDUCTOR = ConductorSettings(
     prepare_timeout=60.0,
     power_off_grace=0.0,
     scheduler_timeout=0.5,
+    after_host_reboot=AfterHostReboot.START,  # the one that could start something twice
 )
 SMALL, LARGE = "small", "large"
 

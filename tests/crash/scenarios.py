@@ -158,8 +158,8 @@ def held_in(base: Scenario, state: State, still_heard: str = "") -> Ask:
             if not (cloud.holds(state.value) and said.subject.startswith("haulier.compute.")):
                 return False
             command = codec.decode(said.body, Directive).command
-            overtaken = command is not None and command.generation <= (cloud.held_from or 0)
-            held = overtaken and command.step not in ("delete_server", still_heard)
+            of_move = command is not None and command.migration_id is not None  # not a deletion, nor a reboot's start
+            held = of_move and command.generation <= (cloud.held_from or 0) and command.step != still_heard
             cloud.held.extend([said] if held else [])
             return held
 

@@ -8,10 +8,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from haulier.model.ids import HostName
+from haulier.db.store import actions, outbox
+from haulier.model.ids import HostName, ServerId
 from haulier.model.migration import Migration, State
-from haulier.model.server import PowerState, VmState
+from haulier.model.server import PowerState, TaskState, VmState
 from haulier.wire import subjects
+from haulier.wire.to_conductor import DeleteServer
 from tests.functional.cloud import Cloud, running, settings
 from tests.functional.hooks import held_before, held_question
 
@@ -122,6 +124,46 @@ async def test_a_source_that_answers_just_before_the_cancel_is_taken_up_is_asked
     await cloud.until(answered)
     may_handle.set()
     assert "the disk is on fire" in (await as_found(cloud, server)).reasons[0]
+
+
+async def test_a_cancel_that_is_taken_up_late_does_not_free_a_server_that_is_being_deleted(cloud: Cloud) -> None:
+    """Before a target is chosen the cancel ends the move at once, so a deletion may begin before it is taken up."""
+    server = await cloud.create(host="node1")
+    asked, may_answer = held_question(cloud)
+    assert (await cloud.action(server, {"migrate": None})).status_code == 202
+    await asyncio.wait_for(asked.wait(), 30)
+    conductor, may_handle = cloud.allinone.conductor, asyncio.Event()
+    handle, deletion_waits = conductor.outbox.handle, asyncio.Event()
+
+    async def cancel_first(request: Any, row_id: str) -> None:
+        await may_handle.wait()
+        if isinstance(request, DeleteServer):
+            await deletion_waits.wait()
+        await handle(request, row_id)
+
+    conductor.outbox.handle = cancel_first
+    assert (await cancel(cloud, server)).status_code == 202
+    assert (await cloud.call("DELETE", f"/v2.1/servers/{server}")).status_code == 204
+    may_handle.set()
+
+    async def taken_up() -> bool:
+        return not await cloud.allinone.db.read(outbox.about_server, ServerId(server), "cancel_migration")
+
+    await cloud.until(taken_up)
+    found = await cloud.server(server)
+    deletion_waits.set()
+    may_answer.set()
+    assert found.task_state == TaskState.DELETING
+
+    async def gone() -> bool:
+        return (await cloud.call("GET", f"/v2.1/servers/{server}")).status_code == 404
+
+    await cloud.until(gone)
+    log = await cloud.allinone.db.read(actions.of_server, ServerId(server))
+    told = {row.action: (row.message, row.finished_at is not None) for row in log}
+    assert (told["delete"], told["cold_migration_cancel"]) == ((None, True), ("Error", True))
+    assert await cloud.claims(server) == {}
+    assert server not in cloud.drivers["node1"].disks
 
 
 async def test_from_the_switch_on_it_is_refused(cloud: Cloud) -> None:

@@ -103,6 +103,7 @@ HAULIER = [
     ("GET", "/migrations", "haulier.migrations.index"),
     ("GET", "/migrations/{migration_id}", "haulier.migrations.show"),
     ("GET", "/servers/{server_id}/actions", "haulier.actions.index"),
+    ("POST", "/servers/{server_id}/migrate", "haulier.servers.migrate"),
     ("GET", "/hosts", "haulier.hosts.index"),
     ("POST", "/hosts/{name}/drain", "haulier.hosts.drain"),
     ("POST", "/hosts/{name}/undrain", "haulier.hosts.undrain"),

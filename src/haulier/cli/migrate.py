@@ -16,12 +16,17 @@ NEXT = "Keep it there with `haulier server confirm {name}`, or go back with `hau
 
 @click.command()
 @click.option("--force", type=bool, default=None, metavar="True|False", help="Move to HOST although a rule refuses it.")
+@click.option(
+    "--confirm-after", type=click.IntRange(min=0), metavar="SECONDS", help="Confirm by itself after so long; 0: never."
+)
 @wait_option()
 @format_option
 @click.argument("server")
 @click.argument("host", required=False)
 @pass_cloud
-def migrate(cloud: Cloud, force: bool | None, wait: bool, form: str, server: str, host: str | None) -> None:
+def migrate(
+    cloud: Cloud, force: bool | None, confirm_after: int | None, wait: bool, form: str, server: str, host: str | None
+) -> None:
     """Move SERVER to HOST while it is off, or to the host that suits it best.
 
     A running guest is powered off, moved and started again. Afterwards the move is either confirmed or reverted:
@@ -29,12 +34,18 @@ def migrate(cloud: Cloud, force: bool | None, wait: bool, form: str, server: str
 
     --force True does not ask the scheduler: a disabled, draining or wrong host is taken all the same. The host's
     agent must still be alive, and what the server needs must still be free there.
+
+    --confirm-after says for this move when it is confirmed without anybody's asking, counted from the moment it is
+    done; without it the cloud's own setting counts.
     """
     if force and not host:
         raise Problem("--force True needs a host", then="Say where: haulier migrate --force True SERVER HOST")
     found = cloud.server(server)
     argument = None if host is None else {"host": host} if force is None else {"host": host, "force": force}
-    cloud.act(found, "migrate", argument)
+    if confirm_after is None:
+        cloud.act(found, "migrate", argument)
+    else:
+        cloud.act_own(found, "migrate", {**(argument or {}), "confirm_after": confirm_after})
     _after_request(cloud, found, wait, form)
 
 
@@ -84,6 +95,8 @@ def _after_request(cloud: Cloud, server: Found, wait: bool, form: str) -> None:
     if form != "json":
         click.echo(narrate.outcome(ended, name))
         click.echo(NEXT.format(name=shlex.quote(name)))
+        if ended.get("confirms_at"):
+            click.echo(f"Otherwise it is confirmed by itself at {output.moment(ended['confirms_at'])}.")
 
 
 def _close(cloud: Cloud, server: str, action: str, wanted: str, wait: bool, form: str) -> None:

@@ -148,6 +148,8 @@ def _pairs(one: Found) -> list[tuple[str, Any]]:
     if one.get("phase_seconds") is not None:
         lasted.append(f"{duration(one['phase_seconds']):>8}  {one['state']}, so far")
     pairs.append(("time spent in", "\n".join(lasted)))
+    if one.get("confirms_at"):
+        pairs.append(("confirms by itself", output.moment(one["confirms_at"])))
     if one.get("next"):
         pairs.append(("comes next", one["next"]))
     if one["waiting_for"]:

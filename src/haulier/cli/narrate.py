@@ -55,6 +55,9 @@ ENDS = frozenset({"CONFIRMED", "REVERTED", "FAILED", "CANCELLED"})
 SETTLED = ENDS | {"AWAITS_CONFIRM"}
 """Where nothing happens any more unless somebody asks for it."""
 
+BY_ITSELF = "automatic confirm"
+"""The actor of a confirm that nobody has asked for."""
+
 
 class Story:
     """Gives each event of one move once, in order, as `seconds since the request, sentence`."""
@@ -102,6 +105,8 @@ class Story:
             told = "the server is deleted, and the move with it"
         if _could_not_start(transition):
             told = NOT_STARTED
+        if transition["actor"] == BY_ITSELF:
+            told = f"nobody has decided in time: {told}"
         sent = document["progress"]["bytes_total"]
         bytes_sent = f", {size(sent)}" if sent else ""
         sentence = told.format(source=document["source"], target=target, sent=bytes_sent)

@@ -171,8 +171,8 @@ class Agent:
         for server_id, entry in owned.items():
             await self._adopt(server_id, entry)
         if not self.welcomed.is_set():
+            await self._report_missing()  # before anything is started, which it would take for missing
             self.welcomed.set()
-            await self._report_missing()
             self._spawn(self._beat())
 
     async def _stop_if_stale(self, server_id: ServerId, owned: dict[ServerId, Owned]) -> None:

@@ -1,6 +1,9 @@
 """What agents say of themselves: hello, heartbeats, guests that changed by themselves, progress of a copy."""
 
+import structlog
+
 from haulier.bus.interface import Bus
+from haulier.conductor.host_reboot import guests_are_gone
 from haulier.conductor.servers.power import guest_changed
 from haulier.config.conductor import ConductorSettings
 from haulier.db.engine import Database, Transaction
@@ -9,6 +12,8 @@ from haulier.model.ids import HostName
 from haulier.wire import subjects
 from haulier.wire.events import Heartbeat, Hello, Inventory, Power, Progress
 from haulier.wire.to_compute import Directive, Owned, Welcome
+
+log = structlog.get_logger()
 
 
 class Hosts:
@@ -21,9 +26,24 @@ class Hosts:
 
     async def hello(self, hello: Hello) -> None:
         """An agent has started: keep what it says, and tell it what it owns. Until then it starts nothing."""
-        owned = await self._db.write(_register, hello, self._settings.resend_after)
+        owned = await self._db.write(self._register, hello)
         welcome = Welcome(hello.incarnation, owned)
         await self._bus.tell(subjects.commands(hello.host), Directive(welcome=welcome))
+
+    def _register(self, tx: Transaction, hello: Hello) -> tuple[Owned, ...]:
+        reported = {
+            "zone": hello.zone,
+            "incarnation": hello.incarnation,
+            "boot_id": hello.boot_id,
+            "journal_id": hello.journal_id,
+            **_columns(hello.inventory),
+        }
+        if hosts.rebooted(tx, hello.host, hello.boot_id):
+            log.warning("a host has rebooted", host=hello.host, guests=self._settings.after_host_reboot.value)
+            guests_are_gone(tx, hello.host, self._settings.after_host_reboot)
+        hosts.register(tx, hello.host, **reported)
+        outbox.say_soon(tx, hello.host, self._settings.resend_after)
+        return tuple(Owned(server.id, server.owner_epoch) for server in servers.owned_by(tx, hello.host))
 
     async def heartbeat(self, heartbeat: Heartbeat) -> None:
         """A sign of life, with what the host has left and what its guests do.
@@ -58,19 +78,6 @@ class Hosts:
     async def progress(self, progress: Progress) -> None:
         """How far a copy is."""
         await self._db.write(_keep_progress, progress)
-
-
-def _register(tx: Transaction, hello: Hello, resend_after: float) -> tuple[Owned, ...]:
-    reported = {
-        "zone": hello.zone,
-        "incarnation": hello.incarnation,
-        "boot_id": hello.boot_id,
-        "journal_id": hello.journal_id,
-        **_columns(hello.inventory),
-    }
-    hosts.register(tx, hello.host, **reported)
-    outbox.say_soon(tx, hello.host, resend_after)
-    return tuple(Owned(server.id, server.owner_epoch) for server in servers.owned_by(tx, hello.host))
 
 
 def _columns(inventory: Inventory) -> dict[str, object]:

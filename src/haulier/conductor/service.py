@@ -14,6 +14,7 @@ from haulier.conductor.cold_migration.moves import Moves
 from haulier.conductor.hosts import Hosts, is_from
 from haulier.conductor.notifications import Notifications
 from haulier.conductor.outbox import Outbox
+from haulier.conductor.reconcile.automatic_confirm import AutomaticConfirm
 from haulier.conductor.reconcile.driver import Driver, Reconciler
 from haulier.conductor.reconcile.fenced_hosts import FencedHosts
 from haulier.conductor.reconcile.lost_deletions import LostDeletions
@@ -69,6 +70,7 @@ class Conductor:
         sweeps: list[Reconciler] = [
             SilentTargets(settings, db, self._moves),
             FencedHosts(db, self._moves),
+            AutomaticConfirm(settings, db, self._moves),
             LostDeletions(db, self.deletions),
             OrphanedFiles(db, settings.orphan_after),
             self.orphaned_claims,

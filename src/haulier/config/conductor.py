@@ -1,6 +1,15 @@
 """The settings of the conductor. Times in seconds."""
 
+from enum import StrEnum
+
 import msgspec
+
+
+class AfterHostReboot(StrEnum):
+    """What becomes of the guests that ran on a host when it lost its power or was rebooted."""
+
+    WAIT = "wait"
+    START = "start"
 
 
 class ConductorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,6 +32,12 @@ class ConductorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """How long a guest may take to power itself off before it is ended (Nova's `shutdown_timeout`)."""
     shutdown_timeout: float = 30.0
     """How long requests in hand get when the conductor is told to end; the rest is taken up again later."""
+    confirm_after: float = 0.0
+    """How long a window stays open before the move is confirmed by itself; 0 leaves it to the user (Nova's
+    `resize_confirm_window`). A request may say otherwise for its own move."""
+    after_host_reboot: AfterHostReboot = AfterHostReboot.WAIT
+    """`start`: what ran is started again; `wait`: it is left off, and its action log says why (Nova's
+    `resume_guests_state_on_host_boot`, which is false by default)."""
     fail_at: tuple[str, ...] = ()
     """Failures to rehearse, see `model/rehearsal.py`; the names are the states of a move in small letters."""
     scheduler_timeout: float = 30.0

@@ -228,6 +228,8 @@ migrations = Table(
     Column("bytes_done", BigInteger, nullable=False, default=0),
     Column("bytes_total", BigInteger, nullable=False, default=0),
     Column("announced", Integer, nullable=False, server_default="-1"),
+    Column("confirm_after", Float(53)),
+    Column("confirms_at", Moment),
     Column("request_id", String(64), nullable=False),
     Column("project_id", String(255), nullable=False),
     Column("user_id", String(255), nullable=False),

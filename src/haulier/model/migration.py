@@ -143,7 +143,9 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
     `generation` grows by one with every transition: a command carries the one it was made in, and an answer counts
     only while it is still the current one. `alternates` are the hosts not yet tried. `was_running` is what the
     source found, None until it looked. `named` tells whether the request named the target, `forced` whether its
-    rules were not asked. `reasons` are clauses for a person, oldest first.
+    rules were not asked. `reasons` are clauses for a person, oldest first. `confirm_after` is what the request said of
+    the automatic confirm: seconds that the window stays open, 0 for never, None for what the conductor's setting says;
+    `confirms_at` is when the next automatic confirm is due, None while there is none to come.
     """
 
     id: MigrationId
@@ -167,6 +169,8 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
     bytes_done: int
     bytes_total: int
+    confirm_after: float | None = None
+    confirms_at: datetime | None = None
     request_id: str
     project_id: ProjectId
     user_id: UserId
@@ -184,11 +188,13 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def next_state(self) -> State | None:
-        """What comes next if all goes well; None where a user decides or the move has ended."""
+        """What comes next if all goes well; None where a user decides, and no clock, or the move has ended."""
         if self.state == State.RESTORING:
             return State.PREPARING if self.alternates else State.FAILED
         if self.state == State.COPYING and self.in_place:
             return State.SWITCHED
+        if self.state == State.AWAITS_CONFIRM and self.confirms_at is not None:
+            return State.ATTESTING
         return NEXT.get(self.state)
 
     @property

@@ -59,6 +59,37 @@ def test_migrate_sends(api: FakeApi, run: Run, words: tuple[str, ...], argument:
     assert result.stdout == "accepted as migration 7; `haulier migration show 7` tells how far it is\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "argument"),
+    [
+        (("--confirm-after", "3600", "srv"), {"confirm_after": 3600}),
+        (("--confirm-after", "0", "srv", "node2"), {"host": "node2", "confirm_after": 0}),
+        (
+            ("--force", "True", "--confirm-after", "5", "srv", "node2"),
+            {"host": "node2", "force": True, "confirm_after": 5},
+        ),
+    ],
+)
+def test_migrate_with_a_wish_of_our_own_asks_our_own_api(
+    api: FakeApi, run: Run, words: tuple[str, ...], argument: object
+) -> None:
+    has_server(api, move("PREPARING"))
+    own = f"/haulier/v1/servers/{ID}/migrate"
+    api.answers[f"POST {own}"] = (202, {"migration": move("PREPARING")})
+    result = run("migrate", "--no-wait", *words)
+    assert result.exit_code == 0, result.output
+    assert (api.bodies(own), api.bodies(ACTION)) == ([argument], [])
+
+
+def test_migrate_tells_when_it_is_confirmed_by_itself(api: FakeApi, run: Run) -> None:
+    has_server(api, move(*FORWARD, confirms_at="2026-11-24T07:00:00Z"))
+    result = run("migrate", "srv", "node2")
+    assert result.exit_code == 0, result.output
+    assert "Otherwise it is confirmed by itself at 2026-11-24" in result.stdout
+    shown = run("migration", "show", "7")
+    assert "confirms by itself" in shown.stdout
+
+
 def test_migrate_asks_for_the_microversion_of_named_hosts(api: FakeApi, run: Run) -> None:
     has_server(api, move("PREPARING"))
     run("migrate", "--no-wait", "srv", "node2")

@@ -36,6 +36,14 @@ def test_each_event_is_told_once_and_in_order() -> None:
     assert [sentence.split()[0] for _, sentence in rest] == ["node2", "node2", "node2"]
 
 
+def test_a_confirm_that_nobody_asked_for_says_so() -> None:
+    confirmed = move(*FORWARD, "ATTESTING", "CONFIRMING")
+    confirmed["transitions"][-2]["actor"] = "automatic confirm"
+    told = [sentence for _, sentence in narrate.Story(told=5).news(confirmed)]
+    assert told[0] == "nobody has decided in time: node2 is asked whether it holds the disk, now"
+    assert told[1].startswith("node2 holds it")
+
+
 def test_what_is_known_already_is_left_out() -> None:
     story = narrate.Story(told=6)
     document = move("PREPARING", *FORWARD, "ATTESTING", "CONFIRMING", "CONFIRMED")

@@ -164,6 +164,7 @@ def _request(
         forced=forced,
         old_flavor=server.flavor,
         new_flavor=new_flavor,
+        confirm_after=asked.confirm_after,
         request_id=asker.request_id,
         project_id=asker.project_id,
         user_id=asker.user_id,

@@ -9,17 +9,26 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from haulier.api.bodies.fields import boolean, host_name
-from haulier.api.bodies.reader import invalid, not_of_type, unexpected
-from haulier.errors import ForceNeedsHost
+from haulier.api.bodies.fields import Amount, boolean, host_name
+from haulier.api.bodies.reader import invalid, not_of_type, read, unexpected
+from haulier.errors import ForceNeedsHost, InvalidBody, NotOffered
 from haulier.model.ids import HostName
 
+NOVAS = ("host", "force")
+OWN = ("confirm_after",)
+LATER = ("max_downtime", "precopy", "bandwidth", "dry_run")
+"""Keys of haulier's own request that have their meaning already and can't be had yet."""
 
-class Migrate(msgspec.Struct, frozen=True):
-    """What is asked: UNSET where the microversion does not know the key (requirement 6 of the design)."""
+
+class Migrate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is asked: UNSET where the microversion does not know the key (requirement 6 of the design).
+
+    `confirm_after` is haulier's own: seconds, 0 for never, None for what the conductor's setting says.
+    """
 
     host: HostName | None | UnsetType = UNSET
     force: bool | UnsetType = UNSET
+    confirm_after: int | None = None
 
 
 def unlooked(_: Any) -> Migrate:
@@ -38,9 +47,43 @@ def looked_at(value: Any) -> Migrate:
         raise invalid("migrate", value, not_of_type(value, "object", "null"))
     if not value:
         return Migrate(host=None, force=False)
-    strange = sorted(key for key in value if key not in ("host", "force"))
+    strange = sorted(key for key in value if key not in NOVAS)
     if strange:
         raise invalid("migrate", value, unexpected(strange))
+    wanted = _host_and_force(value)
+    if "host" not in value:
+        raise invalid("migrate", value, "'host' is a required property")
+    return wanted
+
+
+def own(value: Any) -> Migrate:
+    """The body of `POST /haulier/v1/servers/{id}/migrate`: Nova's two keys and haulier's own, each may be left out.
+
+    Raises:
+        InvalidField, InvalidBody: it is not of that form.
+        NotOffered: a key that is known and can't be had yet.
+        ForceNeedsHost: force is true and no host is named.
+    """
+    if not isinstance(value, dict):
+        raise InvalidBody(not_of_type(value, "object"))
+    strange = sorted(key for key in value if key not in (*NOVAS, *OWN, *LATER))
+    if strange:
+        raise InvalidBody(unexpected(strange))
+    later = sorted(key for key in value if key in LATER)
+    if later:
+        raise NotOffered(f"{', '.join(later)} in this request")
+    patience = _own(value).confirm_after
+    return msgspec.structs.replace(_host_and_force(value), confirm_after=patience)
+
+
+class _Own(msgspec.Struct):
+    confirm_after: Amount | None = None
+
+
+_own = read(_Own)
+
+
+def _host_and_force(value: dict[str, Any]) -> Migrate:
     host = value.get("host")
     if host is not None:
         if not isinstance(host, str):
@@ -50,6 +93,4 @@ def looked_at(value: Any) -> Migrate:
     forced = False if force is None else boolean("force", force)
     if forced and host is None:
         raise ForceNeedsHost
-    if "host" not in value:
-        raise invalid("migrate", value, "'host' is a required property")
     return Migrate(host=None if host is None else HostName(host), force=forced)

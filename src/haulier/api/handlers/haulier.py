@@ -5,13 +5,16 @@ from typing import Any
 from starlette.responses import Response
 
 from haulier.api.accept import hosts as accept
+from haulier.api.accept import moves
 from haulier.api.answers import json
 from haulier.api.bodies import host as bodies
+from haulier.api.bodies import migrate as migrate_bodies
 from haulier.api.bodies.queries import page
 from haulier.api.bodies.reader import invalid
 from haulier.api.context import Asked
 from haulier.api.handlers.instance_actions import RULE as ACTIONS
-from haulier.api.handlers.servers import permitted
+from haulier.api.handlers.server_actions import MIGRATE
+from haulier.api.handlers.servers import asker_of, permitted
 from haulier.api.microversion import handles
 from haulier.api.views import actions as action_views
 from haulier.api.views import hosts as host_views
@@ -20,6 +23,7 @@ from haulier.api.views.common import next_page
 from haulier.db.engine import Transaction
 from haulier.db.store import migrations, servers
 from haulier.errors import MarkerNotFound, MigrationNotFound, ServiceNotFound
+from haulier.model.ids import MigrationId
 from haulier.model.migration import STATUS, State
 
 VERSION = "1.0"
@@ -49,7 +53,7 @@ async def index(asked: Asked) -> Response:
         "owner": asked.query.get("owner"),
         "states": _states(asked.query.get("status")),
     }
-    found = await asked.db.read(_listed, marker, limit=limit, **wanted)
+    found = await asked.db.read(_listed, marker, asked.settings.down_after, limit=limit, **wanted)
     following = next_page(asked, "migrations", [str(move["id"]) for move in found], limit, root="haulier/v1")
     return json({"migrations": found} | ({"migrations_links": following} if following else {}))
 
@@ -60,7 +64,18 @@ async def show(asked: Asked) -> Response:
     move = await asked.db.read(migrations.find, which)
     if move is None or not await _may_see(asked, move.server_id):
         raise MigrationNotFound(which)
-    return json({"migration": await asked.db.read(lambda tx: views.full(tx, migrations.get(tx, move.id)))})
+    return await _move(asked, move.id)
+
+
+@handles("haulier.servers.migrate", body=migrate_bodies.own)
+async def migrate(asked: Asked, wanted: migrate_bodies.Migrate) -> Response:
+    """The request of Nova's `migrate` action with haulier's own keys; answers the move, by whose id it is followed."""
+    if wanted.host:
+        await permitted(asked, f"{MIGRATE}:host")
+    server = await permitted(asked, MIGRATE)
+    made = await asked.db.write(moves.migrate, asker_of(asked), server.id, wanted)
+    await asked.nudge()
+    return await _move(asked, made, 202)
 
 
 @handles("haulier.actions.index")
@@ -114,12 +129,20 @@ async def _shown(asked: Asked, name: str) -> Response:
     raise ServiceNotFound(name)
 
 
-def _listed(tx: Transaction, /, marker: str | None, **wanted: Any) -> list[dict[str, Any]]:
+async def _move(asked: Asked, migration_id: MigrationId, status: int = 200) -> Response:
+    return json({"migration": await asked.db.read(_full, migration_id, asked.settings.down_after)}, status)
+
+
+def _full(tx: Transaction, migration_id: MigrationId, down_after: float) -> dict[str, Any]:
+    return views.full(tx, migrations.get(tx, migration_id), down_after)
+
+
+def _listed(tx: Transaction, /, marker: str | None, down_after: float, **wanted: Any) -> list[dict[str, Any]]:
     last = migrations.find(tx, marker) if marker is not None else None
     if marker is not None and last is None:
         raise MarkerNotFound(marker)
     found = migrations.search(tx, before=last.id if last is not None else None, **wanted)
-    return [views.full(tx, move) for move in found]
+    return [views.full(tx, move, down_after) for move in found]
 
 
 def _states(status: str | None) -> list[State] | None:

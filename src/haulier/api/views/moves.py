@@ -8,12 +8,19 @@ from haulier.api.context import Asked
 from haulier.api.views.common import utc
 from haulier.api.views.hosts import Seen
 from haulier.db.engine import Transaction
-from haulier.db.store import migrations, outbox, servers
-from haulier.model.migration import Migration
+from haulier.db.store import hosts, migrations, outbox, servers
+from haulier.model.ids import HostName
+from haulier.model.migration import Migration, State
+
+CONFIRM = "automatic_confirm"
+"""What is waited for when an automatic confirm is due and can't be made."""
 
 
-def full(tx: Transaction, move: Migration) -> dict[str, Any]:
-    """All that is kept of a move, who is waited for and since how many seconds, and every transition."""
+def full(tx: Transaction, move: Migration, down_after: float) -> dict[str, Any]:
+    """All that is kept of a move, who is waited for and since how many seconds, and every transition.
+
+    An automatic confirm that is due waits for hosts that were not heard for `down_after` seconds.
+    """
     server = servers.get(tx, move.server_id, deleted=True)
     log = migrations.log_of(tx, move.id)
     entered = log[-1].at if log else move.created_at
@@ -21,7 +28,7 @@ def full(tx: Transaction, move: Migration) -> dict[str, Any]:
         **_move(move),
         "owner": {"project_id": server.project_id, "user_id": server.user_id},
         "age_seconds": round(max(0.0, tx.now - move.created_at.timestamp()), 3),
-        "waiting_for": [_waiting(row, tx.now) for row in outbox.waiting_for(tx, move.id)] if move.is_live else [],
+        "waiting_for": _waited_for(tx, move, down_after) if move.is_live else [],
         "next": move.next_state,
         "transitions": _transitions(move, log),
         "phase_seconds": round(max(0.0, tx.now - entered.timestamp()), 3) if move.is_live else None,
@@ -47,6 +54,8 @@ def _move(move: Migration) -> dict[str, Any]:
         "skipped": move.skipped,
         "reasons": move.reasons,
         "was_running": move.was_running,
+        "confirm_after": move.confirm_after,
+        "confirms_at": utc(move.confirms_at) if move.state == State.AWAITS_CONFIRM else None,
         "progress": {"bytes_done": move.bytes_done, "bytes_total": move.bytes_total},
         "old_flavor": move.old_flavor.name,
         "new_flavor": move.new_flavor.name,
@@ -57,8 +66,26 @@ def _move(move: Migration) -> dict[str, Any]:
     }
 
 
-def _waiting(row: Row[Any], now: float) -> dict[str, Any]:
-    return {"host": row.host, "step": row.step, "seconds": round(max(0.0, now - row.created_at.timestamp()), 3)}
+def _waited_for(tx: Transaction, move: Migration, down_after: float) -> list[dict[str, Any]]:
+    asked = [
+        _waiting(row.host, row.step, row.created_at.timestamp(), tx.now) for row in outbox.waiting_for(tx, move.id)
+    ]
+    return [*asked, *_confirm_waits_for(tx, move, down_after)]
+
+
+def _confirm_waits_for(tx: Transaction, move: Migration, down_after: float) -> list[dict[str, Any]]:
+    """Who keeps an automatic confirm that is due from being made: silent hosts, else the conductor (host None)."""
+    due = move.confirms_at.timestamp() if move.confirms_at is not None else None
+    if move.state != State.AWAITS_CONFIRM or due is None or due > tx.now:
+        return []
+    parties = hosts.named(tx, {name for name in (move.source, move.target) if name is not None}).values()
+    silent = [host for host in parties if host.fenced or host.silent_for > down_after]
+    waits = [_waiting(host.name, CONFIRM, max(due, tx.now - host.silent_for), tx.now) for host in silent]
+    return waits or [_waiting(None, CONFIRM, due, tx.now)]
+
+
+def _waiting(host: HostName | None, step: str, since: float, now: float) -> dict[str, Any]:
+    return {"host": host, "step": step, "seconds": round(max(0.0, now - since), 3)}
 
 
 def _transitions(move: Migration, log: list[Row[Any]]) -> list[dict[str, Any]]:

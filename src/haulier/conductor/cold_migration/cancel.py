@@ -10,7 +10,7 @@ from haulier.conductor.cold_migration.steps import CancelAsked
 from haulier.conductor.machine import leads_to
 from haulier.db.store import actions, outbox, servers
 from haulier.model.migration import State
-from haulier.model.server import PowerState, VmState, resting_state
+from haulier.model.server import PowerState, TaskState, VmState, resting_state
 from haulier.wire import codec
 from haulier.wire.events import Failed, Restored
 from haulier.wire.to_compute import Command, RestoreGuest, RestoreInPlace
@@ -20,7 +20,12 @@ RESTORE = "restore_source"
 
 
 def end_unbegun(step: Step, _asked: CancelAsked) -> None:
-    """No host has been told anything and nothing was claimed: the server is free."""
+    """No host has been told anything and nothing was claimed: the server is free.
+
+    Unless it is being deleted since, which the deletion was free to begin: then this cancel is the deletion's to end.
+    """
+    if step.server.task_state == TaskState.DELETING:
+        return
     actions.supersede(step.tx, step.server.id, step.request_id, WHY)
     step.set_server(task_state=None, progress=0)
     actions.finish(step.tx, step.server.id, step.request_id)

@@ -1,6 +1,7 @@
 """Where requests, call backs and answers about a move enter the table, each as one transaction."""
 
 import time
+import uuid
 
 import msgspec
 
@@ -13,8 +14,8 @@ from haulier.conductor.machine import Silence, fire
 from haulier.conductor.scheduling import ask_scheduler
 from haulier.config.conductor import ConductorSettings
 from haulier.db.engine import Database, Transaction
-from haulier.db.store import claims, migrations, outbox, servers
-from haulier.model.ids import HostName, MigrationId
+from haulier.db.store import actions, claims, migrations, outbox, servers
+from haulier.model.ids import HostName, MigrationId, UserId
 from haulier.model.migration import Kind, Migration, State
 from haulier.model.request import SKIPPED_BY_FORCE, RequestSpec, Resident
 from haulier.wire import codec
@@ -29,6 +30,8 @@ from haulier.wire.to_conductor import (
 )
 
 GOES_ON = (Silence.ASK_THEN_NEXT, Silence.OR_FENCE_FAILS, Silence.OR_FENCE_DOES)
+BY_ITSELF = UserId("automatic confirm")
+"""Who confirmed when nobody did: the actor of the transition and the user of the action."""
 
 
 class Moves:
@@ -170,6 +173,24 @@ class Moves:
         if (migration.state, migration.generation) == (row.to[0], request.generation):
             step = self._step(tx, migration, request.request_id, made=True)
             row.do(step, event)
+
+    async def confirm_by_itself(self, seen: Migration) -> None:
+        """The window has been open for the time that was set: ask for the confirm in nobody's name.
+
+        Raises:
+            LostRace: somebody else decided at the same moment; nothing was written.
+        """
+        await self._db.write(self._time_is_up, seen)
+
+    def _time_is_up(self, tx: Transaction, seen: Migration) -> None:
+        """The transition of a user's confirm, with an action record of its own."""
+        migration = migrations.get(tx, seen.id)
+        if (migration.state, migration.generation) != (State.AWAITS_CONFIRM, seen.generation):
+            return
+        server, request_id = servers.get(tx, migration.server_id), f"req-{uuid.uuid4()}"
+        owner = server.project_id
+        actions.start(tx, server.id, request_id, "confirmResize", project_id=owner, user_id=BY_ITSELF)
+        fire(table_of(migration), self._step(tx, migration, request_id), ConfirmAsked(), BY_ITSELF)
 
     def answer(self, tx: Transaction, command: Command, answer: Answer) -> None:
         """A host's answer to a step of a move; the command has just been taken out of the outbox."""

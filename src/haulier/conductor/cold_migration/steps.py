@@ -103,7 +103,13 @@ def hand_over_ownership(step: Step, received: Received) -> State:
 
 
 def open_window(step: Step, finished: Finished) -> None:
-    """The move is done; the claims stay on both hosts until it is confirmed or reverted."""
+    """The move is done; the claims stay on both hosts until it is confirmed or reverted.
+
+    Here the time until the automatic confirm begins to run: a setting that is changed later counts for later windows.
+    """
+    wish = step.migration.confirm_after
+    patience = step.settings.confirm_after if wish is None else wish
+    step.keep(confirms_at=step.tx.now + patience if patience > 0 else None)
     step.set_server(vm_state=VmState.RESIZED, task_state=None, power_state=finished.power_state, progress=100)
     actions.finish(step.tx, step.server.id, step.request_id)
 
@@ -120,7 +126,10 @@ def release_source(step: Step, _attested: Attested) -> None:
 
 
 def free_server(step: Step) -> None:
-    """The confirm is certain: anything may be done to the server again, and only the old copy's disk stays claimed."""
+    """The confirm is certain: anything may be done to the server again, and only the old copy's disk stays claimed.
+
+    A confirm sets no task_state. One that is there all the same is a start that its host's reboot has called for.
+    """
     claims.release(
         step.tx,
         step.server.id,
@@ -128,7 +137,7 @@ def free_server(step: Step) -> None:
         held_by=step.migration.id,
         only=[ResourceClass.VCPU, ResourceClass.MEMORY_MB],
     )
-    step.set_server(vm_state=resting_state(step.server.power_state), task_state=None)
+    step.set_server(vm_state=resting_state(step.server.power_state))
 
 
 def close_confirmed(step: Step, _discarded: Discarded) -> None:

@@ -13,6 +13,9 @@ from haulier.model.server import PowerState, VmState
 from haulier.wire.events import Failed
 from haulier.wire.to_compute import RestoreGuest
 
+LONGEST_WAIT = 600.0
+"""Seconds: most that an automatic confirm which was refused waits before it is tried again."""
+
 
 @leads_to(State.PREPARING, State.FAILED)
 def next_alternate(step: Step, failed: Failed) -> State:
@@ -81,11 +84,25 @@ def end_reverted_stopped(step: Step, failed: Failed) -> State:
 
 @leads_to(State.AWAITS_CONFIRM)
 def reopen_window(step: Step, failed: Failed) -> State:
-    """Confirm or revert found something wrong before anything was touched: the window is open as before."""
+    """Confirm or revert found something wrong before anything was touched: the window is open as before.
+
+    An automatic confirm tries again later, each time after twice as long; never after a revert was asked for.
+    """
+    step.keep(confirms_at=_next_automatic_confirm(step))
     step.keep(reasons=(*step.migration.reasons, attempts.tell_why(step, failed.reason)))
-    step.set_server(task_state=None)
+    if step.migration.state == State.REVERT_CHECKING:  # a confirm has set none: one that is there is not ours
+        step.set_server(task_state=None)
     actions.finish(step.tx, step.server.id, step.request_id, failed.reason)
     return State.AWAITS_CONFIRM
+
+
+def _next_automatic_confirm(step: Step) -> float | None:
+    migration = step.migration
+    if migration.confirms_at is None or migration.state == State.REVERT_CHECKING:
+        return None  # somebody wants the server back where it was: no clock may decide otherwise
+    tried = migrations.times_entered(step.tx, migration.id, State.ATTESTING)
+    wait: float = min(step.settings.retry_after * 2.0 ** min(tried, 20), LONGEST_WAIT)
+    return max(migration.confirms_at.timestamp(), step.tx.now + wait)
 
 
 @leads_to()

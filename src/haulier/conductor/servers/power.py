@@ -7,7 +7,7 @@ from haulier.db.engine import Database, Transaction
 from haulier.db.store import actions, outbox, servers
 from haulier.model.host import Guest
 from haulier.model.ids import HostName
-from haulier.model.server import PowerState, Server, VmState, resting_state
+from haulier.model.server import PowerState, Server, TaskState, VmState, resting_state
 from haulier.wire.events import Failed, Outcome, PowerChanged, Stale
 from haulier.wire.to_compute import (
     Command,
@@ -29,6 +29,15 @@ STEPS = {
     "unpause": "unpause_server",
 }
 """The step of each verb."""
+
+TASKS = {
+    "start_server": (TaskState.POWERING_ON,),
+    "stop_server": (TaskState.POWERING_OFF,),
+    "reboot_server": (TaskState.REBOOTING, TaskState.REBOOTING_HARD),
+    "pause_server": (TaskState.PAUSING,),
+    "unpause_server": (TaskState.UNPAUSING,),
+}
+"""What is being done to a server while the answer to a step is awaited."""
 
 
 class Power:
@@ -73,16 +82,25 @@ class Power:
 
     @staticmethod
     def answer(tx: Transaction, command: Command, outcome: Outcome) -> None:
-        """The host did it, or says why not; either way the server is free again."""
+        """The host did it, or says why not; either way the server is free again, if that is what held it.
+
+        A start that a host's reboot has called for may find it in a move or its window, which go on (host_reboot.py).
+        """
         server = servers.get(tx, command.server_id)
-        if server.owner_epoch != command.owner_epoch:
+        if server.owner_epoch != command.owner_epoch:  # the server went on to another owner; only the record is ours
+            problem = outcome.reason if isinstance(outcome, Failed | Stale) else None
+            actions.finish(tx, server.id, command.request_id, problem)
             return
+        ours = server.task_state in TASKS[command.step]
+        free = {"task_state": None} if ours else {}
         if isinstance(outcome, PowerChanged):
-            state = outcome.power_state
-            servers.change(tx, server.id, vm_state=resting_state(state), task_state=None, power_state=state)
+            if ours or server.task_state in (None, TaskState.RESIZE_PREP):
+                state, in_window = outcome.power_state, server.vm_state == VmState.RESIZED
+                vm_state = server.vm_state if in_window else resting_state(state)
+                servers.change(tx, server.id, vm_state=vm_state, power_state=state, **free)
             actions.finish(tx, server.id, command.request_id)
         elif isinstance(outcome, Failed | Stale):
-            servers.change(tx, server.id, task_state=None)
+            servers.change(tx, server.id, **free)
             servers.add_fault(tx, server.id, 500, outcome.reason)
             actions.finish(tx, server.id, command.request_id, outcome.reason)
 

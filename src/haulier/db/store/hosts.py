@@ -105,6 +105,12 @@ def register(tx: Transaction, name: HostName, **reported: Any) -> None:
         )
 
 
+def rebooted(tx: Transaction, name: HostName, boot_id: str) -> bool:
+    """Keep the boot that a known host is in; True once for each boot, and never for a host that is new."""
+    other = (hosts.c.name == name) & (hosts.c.boot_id != boot_id)
+    return tx.execute(update(hosts).where(other).values(boot_id=boot_id)).rowcount == 1
+
+
 def heard(
     tx: Transaction,
     name: HostName,

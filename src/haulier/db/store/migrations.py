@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Row, insert, select, text, update
+from sqlalchemy import Row, func, insert, select, text, update
 
 from haulier.db.engine import Transaction
 from haulier.db.schema import migrations, servers, transitions
@@ -47,6 +47,8 @@ def to_migration(row: Row[Any]) -> Migration:
         reasons=row.reasons,
         bytes_done=row.bytes_done,
         bytes_total=row.bytes_total,
+        confirm_after=row.confirm_after,
+        confirms_at=row.confirms_at,
         request_id=row.request_id,
         project_id=ProjectId(row.project_id),
         user_id=UserId(row.user_id),
@@ -135,6 +137,18 @@ def unfinished(tx: Transaction) -> list[Migration]:
     over = [state.value for state in FINAL]
     chosen = select(migrations).where(migrations.c.state.not_in(over)).order_by(migrations.c.id)
     return [to_migration(row) for row in tx.execute(chosen)]
+
+
+def confirms_due(tx: Transaction) -> list[Migration]:
+    """The moves in their window whose automatic confirm is due, by the database's clock, the longest due first."""
+    due = (migrations.c.state == State.AWAITS_CONFIRM) & (migrations.c.confirms_at <= tx.now)
+    return [to_migration(row) for row in tx.execute(select(migrations).where(due).order_by(migrations.c.confirms_at))]
+
+
+def times_entered(tx: Transaction, migration_id: MigrationId, state: State) -> int:
+    """How often a move has gone into that state."""
+    same = (transitions.c.migration_id == migration_id) & (transitions.c.to_state == state.value)
+    return int(tx.execute(select(func.count()).select_from(transitions).where(same)).scalar_one())
 
 
 def add(tx: Transaction, **values: Any) -> MigrationId:
