@@ -9,13 +9,13 @@ The mark moves only when the bus has what was said, so no number is left out how
 Moves do not wait for this: it is a task of its own, and the bus keeps nothing for a listener that is slow or absent.
 """
 
-import asyncio
 from typing import Any
 
 import structlog
 from sqlalchemy import Row
 
 from haulier.bus.interface import Bus, BusError
+from haulier.conductor.rounds import Rounds
 from haulier.config.conductor import ConductorSettings
 from haulier.db.engine import Database
 from haulier.db.store import announcements
@@ -37,40 +37,28 @@ class Notifications:
         self._settings = settings
         self._db = db
         self._bus = bus
-        self._kick = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._rounds = Rounds("notifications", self._round, settings.resend_after / 4)
         self._waits = False
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="notifications")
+        self._rounds.start()
 
     async def stop(self) -> None:
         """Tell no more; what was not told is told by the next conductor."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._rounds.stop()
 
     def kick(self) -> None:
         """Something may have happened: look now, and not only after a while."""
-        self._kick.set()
+        self._rounds.kick()
 
-    async def _run(self) -> None:
-        while True:
-            self._kick.clear()
-            try:
-                await self.tell()
-                self._waits = False
-            except BusError as problem:
-                if not self._waits:
-                    log.warning("notifications wait for the bus", problem=str(problem))
-                self._waits = True
-            except Exception:
-                log.exception("notifications could not be told; they will be tried again")
-            try:
-                async with asyncio.timeout(self._settings.resend_after / 4):
-                    await self._kick.wait()
-            except TimeoutError:
-                continue
+    async def _round(self) -> None:
+        try:
+            await self.tell()
+            self._waits = False
+        except BusError as problem:
+            if not self._waits:
+                log.warning("notifications wait for the bus", problem=str(problem))
+            self._waits = True
 
     async def tell(self) -> None:
         """Tell all that is to be told now.

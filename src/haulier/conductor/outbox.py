@@ -13,6 +13,7 @@ from sqlalchemy import Row
 
 from haulier.bus.interface import Bus, BusError
 from haulier.conductor import faults
+from haulier.conductor.rounds import Rounds
 from haulier.config.conductor import ConductorSettings
 from haulier.db.engine import Database, Transaction
 from haulier.db.store import hosts, outbox
@@ -37,15 +38,14 @@ class Outbox:
         self._db = db
         self._bus = bus
         self.handle = handle
-        self._kick = asyncio.Event()
+        self._rounds = Rounds("outbox", self._round, settings.resend_after / 4)
         self._in_hand: dict[str, asyncio.Task[None]] = {}
         self._begins = True
-        self._task: asyncio.Task[None] | None = None
         self.taps: list[Callable[[str, bytes], None]] = []
         """Each gets the subject and the bytes of an accepted request as the conductor takes it up, for recorders."""
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self._rounds.start()
 
     def take_no_more(self) -> None:
         """Begin no accepted request any more: it stays in the outbox, for another conductor or a later one.
@@ -66,27 +66,12 @@ class Outbox:
 
     async def stop(self) -> None:
         """Stop sending, and let the requests in hand come to their commit."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._rounds.stop()
         await asyncio.gather(*self._in_hand.values(), return_exceptions=True)
 
     def kick(self) -> None:
         """There is something new: look now, and not only when the next row is due."""
-        self._kick.set()
-
-    async def _run(self) -> None:
-        while True:
-            self._kick.clear()
-            try:
-                await self._round()
-            except Exception:
-                log.exception("a round of the outbox failed")
-            try:
-                async with asyncio.timeout(self._settings.resend_after / 4):
-                    await self._kick.wait()
-            except TimeoutError:
-                continue
+        self._rounds.kick()
 
     async def _round(self) -> None:
         if not await self._db.read(outbox.due, 1):
