@@ -12,11 +12,13 @@ from typing import NamedTuple
 import msgspec
 
 from haulier.db.store import migrations
+from haulier.model.ids import MigrationId
 from haulier.model.migration import State
 from tests.functional.cloud import Cloud, running, settings
+from tests.functional.hooks import held_before
 
 HOSTS = ("node1", "node2")
-CLIENTS_OWN = ("ConfirmAsked", "RevertAsked", "Deleted")
+CLIENTS_OWN = ("ConfirmAsked", "RevertAsked", "CancelAsked", "Deleted")
 """The transitions that the api makes, in the transaction of the request."""
 REHEARSED = ("kill", "kill-after")
 SIGNAL = "signal-9"
@@ -26,7 +28,10 @@ REBOOT = "reboot"
 
 
 class Scenario(NamedTuple):
-    """A server is migrated, and then `end`. `errors` are rehearsed on the target; `rests_in` is where the move ends."""
+    """A server is migrated, and then `end`; a cancel comes before the source's guest is off.
+
+    `errors` are rehearsed on the target; `rests_in` is where the move ends.
+    """
 
     name: str
     end: str = ""
@@ -42,6 +47,7 @@ SCENARIOS = (
     Scenario("switch-back", errors=("finish_resize:error:1",)),
     Scenario("off", "confirm", runs=False, rests_in=State.CONFIRMED),
     Scenario("delete", "delete", rests_in=State.CANCELLED),
+    Scenario("cancel", "cancel", rests_in=State.CANCELLED),
 )
 LARGE = Scenario("large", "confirm", rests_in=State.CONFIRMED)
 """F1, F6: struck in the middle of a copy of many megabytes."""
@@ -146,8 +152,14 @@ async def _trace(folder: Path, scenario: Scenario) -> Trace:
         if not scenario.runs:
             await cloud.stop(server)
         before = len(cloud.recorder.steps())
-        move = await cloud.move(server, HOSTS[1])
-        await _end(cloud, scenario.end, server)
+        if scenario.end == "cancel":
+            reached, _ = held_before(cloud.drivers[HOSTS[0]], "power_off")
+            assert (await cloud.action(server, {"migrate": {"host": HOSTS[1]}})).status_code == 202
+            await reached()
+            move = await cloud.newest(server)
+        else:
+            move = await cloud.move(server, HOSTS[1])
+        await _end(cloud, scenario.end, server, move.id)
         roles = dict(zip(HOSTS, ("source", "target"), strict=True))
         steps = dict.fromkeys((roles[host], step) for host, step in cloud.recorder.steps()[before:])
         log = await cloud.allinone.db.read(migrations.log_of, move.id)
@@ -156,13 +168,15 @@ async def _trace(folder: Path, scenario: Scenario) -> Trace:
         return Trace(scenario, tuple(steps), tuple(states))
 
 
-async def _end(cloud: Cloud, end: str, server: str) -> None:
+async def _end(cloud: Cloud, end: str, server: str, move: MigrationId) -> None:
     if end == "confirm":
         await cloud.confirm(server)
     elif end == "revert":
         await cloud.revert(server)
     elif end == "delete":
         assert (await cloud.call("DELETE", f"/v2.1/servers/{server}")).status_code == 204
+    elif end == "cancel":
+        assert (await cloud.call("DELETE", f"/v2.1/servers/{server}/migrations/{move}")).status_code == 202
     await cloud.until(lambda: _at_rest(cloud, server))
 
 

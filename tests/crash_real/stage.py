@@ -15,7 +15,17 @@ from haulier.guest_image import GuestState
 from haulier.model.ids import ServerId
 from haulier.model.migration import State
 from haulier.model.server import VmState
-from tests.crash_real.checks import GUEST_BYTES, Before, Rows, Watch, read_rows, rests, violations, written
+from tests.crash_real.checks import (
+    GUEST_BYTES,
+    Before,
+    Rows,
+    Watch,
+    read_rows,
+    rests,
+    started_again,
+    violations,
+    written,
+)
 from tests.crash_real.points import HOSTS, LARGE, NAMED, Point
 from tests.crash_real.strike import Strike
 from tests.guest.processes.fleet import Fleet, fleet
@@ -166,7 +176,7 @@ class _Run:
 
     async def play(self) -> None:
         known = len(self._cloud.errors())
-        await self._strike.arm(self._scenario.errors)
+        await self._strike.arm(self._scenario.errors, slow_source=self._scenario.end == "cancel")
         try:
             await self._play()
         finally:
@@ -176,6 +186,11 @@ class _Run:
     async def _play(self) -> None:
         end = self._scenario.end if self._point.rests_in != State.FAILED else ""
         await self._ask("migrate", {"migrate": {"host": self._before.target}})
+        if end == "cancel":
+            await asyncio.wait_for(self._cloud.until(self._copies), PATIENCE)
+            await self._ask("cancel", None)
+            await self._look(self._point.rests_in, last=True)
+            return
         await self._look(State.AWAITS_CONFIRM if end else self._point.rests_in, last=not end)
         if self.wrong:
             return
@@ -193,7 +208,7 @@ class _Run:
         while True:
             try:
                 if body is None:
-                    answer = await self._cloud.call("DELETE", f"/v2.1/servers/{self._server}")
+                    answer = await self._cloud.call("DELETE", await self._deleted_by(name))
                 else:
                     answer = await self._cloud.action(self._server, body)
             except httpx2.TransportError:
@@ -203,6 +218,14 @@ class _Run:
                 return
             if await self._generations() != generations:
                 return
+
+    async def _deleted_by(self, name: str) -> str:
+        """What is deleted: the server, or to cancel it its move."""
+        path = f"/v2.1/servers/{self._server}"
+        return path if name == "delete" else f"{path}/migrations/{(await self._rows()).move.id}"
+
+    async def _copies(self) -> bool:
+        return (await self._rows()).move.state == State.COPYING
 
     async def _generations(self) -> object:
         def look(tx):  # type: ignore[no-untyped-def]
@@ -246,7 +269,7 @@ class _Run:
             # Dead before its host looked, it was off by itself and stays so; after that, it ran and runs again.
             before = dataclasses.replace(before, runs=bool(rows.move.was_running))
         self.deleted = rows.server.vm_state == VmState.DELETED
-        self.boots = before.written.boots + (1 if before.runs else 0)
+        self.boots = before.written.boots + started_again(rows, before)
         wrong = await asyncio.to_thread(violations, self._cloud, rows, before, state)
         return await self._audited() if last and not wrong else wrong
 

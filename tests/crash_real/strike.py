@@ -22,6 +22,7 @@ DAEMONS = {"sender": ("source", "copy"), "receiver": ("target", "export")}
 """Whose qemu-storage-daemon it is, and its role there."""
 QEMU = b"qemu-system"
 LOOK_AGAIN = 0.001
+LATE = 30
 ENOUGH = 4 << 20
 """So many bytes have arrived when a copy is struck: it is under way, and far from its end."""
 
@@ -41,14 +42,17 @@ class Strike:
         self._asked: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
-    async def arm(self, errors: tuple[str, ...]) -> None:
+    async def arm(self, errors: tuple[str, ...], *, slow_source: bool = False) -> None:
         """Write what is rehearsed into the processes' settings, start those again, and lie in wait.
 
-        `errors` are for the target; each happens once, so that nothing is left of them afterwards.
+        `errors` are for the target; each happens once, so that nothing is left of them afterwards. A slow source takes
+        its time before it powers the guest off, so that a cancel comes first.
         """
         entries: dict[str, list[str]] = {}
         if errors:
             entries[self._hosts["target"]] = list(errors)
+        if slow_source:
+            entries[self._hosts["source"]] = [f"resize_instance:delay={LATE}:1"]
         if self._point.how in REHEARSED:
             entries.setdefault(self.victim, []).append(f"{self._point.at}:{self._point.how}")
         for name, fail_at in entries.items():

@@ -16,7 +16,7 @@ from tests.crash_real.stage import Stage
 from tests.crash_real.sweep import all_points, sample
 
 SAMPLE = 4
-MADE_BY_THE_API = {State.ATTESTING, State.REVERT_CHECKING}
+MADE_BY_THE_API = {State.ATTESTING, State.REVERT_CHECKING, State.CANCELLING}
 
 
 async def test_every_state_that_the_conductor_goes_to_and_every_step_has_its_points() -> None:
