@@ -103,7 +103,7 @@ async def test_it_says_what_it_has_looked_at(cloud: Cloud) -> None:
     assert (await audit(cloud))["looked_at"] == {"hosts": list(HOSTS), "servers": 1, "claims": 2}
 
 
-async def test_clean_in_the_window_of_a_resize_on_the_same_host(tmp_path: Path) -> None:
+async def test_C8_clean_in_the_window_of_a_resize_on_the_same_host(tmp_path: Path) -> None:
     made = settings(tmp_path, ("node1",), allow_resize_to_same_host=True, sweep_every=LATER)
     async with running(made) as cloud:
         cloud.audits = False
@@ -117,7 +117,7 @@ async def test_clean_in_the_window_of_a_resize_on_the_same_host(tmp_path: Path) 
         assert await wrong(cloud) == [("disk_missing", "node1", server)], "the revert needs it"
 
 
-async def test_a_move_under_way_is_skipped_and_said_to_be(cloud: Cloud) -> None:
+async def test_B26_a_move_under_way_is_skipped_and_said_to_be(cloud: Cloud) -> None:
     server = await cloud.create(host="node1")
     cloud.allinone.broker.losses.append(lambda said: said.verb == "tell" and b"resize_instance" in said.body)
     assert (await cloud.action(server, {"migrate": {"host": "node2"}})).status_code == 202
@@ -204,7 +204,7 @@ async def test_a_claim_without_a_cause(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("of", ["an ended move", "nobody", "a deleted server"])
-async def test_other_claims_without_a_cause(cloud: Cloud, of: str) -> None:
+async def test_B25_other_claims_without_a_cause(cloud: Cloud, of: str) -> None:
     server = await cloud.create(host="node1")
     if of == "an ended move":
         await cloud.move(server, "node2")
@@ -218,7 +218,7 @@ async def test_other_claims_without_a_cause(cloud: Cloud, of: str) -> None:
     assert await wrong(cloud) == [("claim_without_cause", "node1", NOBODY if of == "nobody" else server)]
 
 
-async def test_a_claim_of_a_wrong_amount(cloud: Cloud) -> None:
+async def test_B26_a_claim_of_a_wrong_amount(cloud: Cloud) -> None:
     server = await cloud.create(host="node1")
     await plant(cloud, "UPDATE claims SET amount = 63 WHERE resource_class = 'MEMORY_MB'")
     (found,) = (await audit(cloud))["violations"]
@@ -305,7 +305,7 @@ async def test_a_host_that_can_not_look_is_unknown(cloud: Cloud) -> None:
     assert [each["host"] for each in (await audit(cloud))["unknown_hosts"]] == ["node2"]
 
 
-async def test_a_deleted_server_whose_host_is_down_leaves_what_it_may(cloud: Cloud) -> None:
+async def test_B26_a_deleted_server_whose_host_is_down_leaves_what_it_may(cloud: Cloud) -> None:
     server = await cloud.create(host="node2")
     await cloud.allinone.agents["node2"].stop()
     await plant(cloud, "UPDATE hosts SET last_heard = last_heard - 1000 WHERE name = 'node2'")
@@ -325,7 +325,7 @@ async def test_a_deleted_server_whose_host_is_down_leaves_what_it_may(cloud: Clo
 # -- repair ----------------------------------------------------------------------------------------------------
 
 
-async def test_repair_releases_deletes_and_has_nothing_to_do_the_second_time(cloud: Cloud) -> None:
+async def test_B25_B26_repair_releases_deletes_and_has_nothing_to_do_the_second_time(cloud: Cloud) -> None:
     server = await cloud.create(host="node1")
     deleted = await cloud.create("other", host="node3")
     await gone(cloud, deleted)
@@ -357,7 +357,7 @@ async def test_repair_releases_deletes_and_has_nothing_to_do_the_second_time(clo
     assert (await audit(cloud, repair=True))["repaired"] == []
 
 
-async def test_repair_does_nothing_unless_it_is_asked_to(cloud: Cloud) -> None:
+async def test_B25_B26_repair_does_nothing_unless_it_is_asked_to(cloud: Cloud) -> None:
     server = await cloud.create(host="node1")
     await claim(cloud, "node2", server)
     cloud.drivers["node3"].disks[ServerId(server)] = SimulatedDisk(1)

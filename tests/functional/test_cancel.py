@@ -56,7 +56,7 @@ async def actions_of(cloud: Cloud, server: str) -> list[tuple[str, str | None]]:
 
 
 @pytest.mark.parametrize(("state", "host", "primitive"), BEFORE_THE_SWITCH)
-async def test_until_the_switch_a_cancel_ends_the_move_as_found(
+async def test_M3_M19_until_the_switch_a_cancel_ends_the_move_as_found(
     cloud: Cloud, state: State, host: str, primitive: str
 ) -> None:
     server = await cloud.create(host="node1")

@@ -153,7 +153,7 @@ async def test_4_a_named_host_is_checked_unless_force_is_true(cloud: Cloud, body
     assert spec["requested_destination"] == "node3"
 
 
-async def test_4_A5_without_a_host_the_requested_destination_is_cleared(cloud: Cloud) -> None:
+async def test_4_A5_J4_without_a_host_the_requested_destination_is_cleared(cloud: Cloud) -> None:
     """Scenarios A5 and J4: what was asked for one move never changes the next."""
     server = await cloud.create(host="node1")
     await cloud.move(server, "node3")
@@ -175,7 +175,7 @@ async def test_4_with_force_the_scheduler_is_not_asked_at_all(cloud: Cloud) -> N
 
 
 @pytest.mark.parametrize("body", [{"force": True}, {"force": True, "host": None}, {"force": False}, {"force": None}])
-async def test_5_force_needs_a_host(cloud: Cloud, body: dict[str, Any]) -> None:
+async def test_5_K7_force_needs_a_host(cloud: Cloud, body: dict[str, Any]) -> None:
     server = await cloud.create(host="node1")
     answer = await cloud.action(server, {"migrate": body})
     assert answer.status_code == 400

@@ -1,4 +1,4 @@
-"""Scenarios of group B: what is claimed where, in the window, after each end, and when claiming itself fails."""
+"""Scenarios of groups B and C: what is claimed where and when, also while claiming fails or a sweep looks at it."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from haulier.model.resources import ResourceClass
 from haulier.model.server import VmState
 from haulier.wire.events import Inventory
 from tests.functional.cloud import PATIENCE, Cloud
-from tests.functional.hooks import before, conflicts, held_question
+from tests.functional.hooks import before, conflicts, held_before, held_question
 from tests.functional.test_force import fill, unmoved
 from tests.functional.test_same_host import resize
 
@@ -133,7 +133,7 @@ async def test_B8_B9_a_conflict_while_claiming_writes_nothing_and_the_request_is
     assert len(await cloud.allinone.db.read(migrations.of_server, ServerId(server))) == 1
 
 
-async def test_B21_force_never_copies_a_claim_to_a_host_of_another_shape(cloud: Cloud) -> None:
+async def test_B21_K8_force_never_copies_a_claim_to_a_host_of_another_shape(cloud: Cloud) -> None:
     """node2 has no disks to give away at all."""
     server = await cloud.create(host="node1")
     node2 = cloud.drivers["node2"]
@@ -171,3 +171,69 @@ async def usage(cloud: Cloud) -> dict[str, tuple[int, ...]]:
     shown = (await cloud.call("GET", "/v2.1/os-hypervisors/detail")).json()["hypervisors"]
     figures = ("vcpus_used", "memory_mb_used", "local_gb_used", "running_vms")
     return {one["hypervisor_hostname"]: tuple(one[figure] for figure in figures) for one in shown}
+
+
+async def test_C7_accounting_finds_both_sizes_at_each_moment_of_a_confirm(cloud: Cloud) -> None:
+    """Before the target gives its word, and before the source deletes: the move's row keeps both flavors for good."""
+    server = await cloud.create(host="node1")
+    move = await resize(cloud, server)
+    seen: list[tuple[dict[str, dict[str, int]], tuple[object, ...]]] = []
+
+    async def account() -> None:
+        await cloud.allinone.conductor.orphaned_claims.sweep()
+        report = await cloud.allinone.conductor.audit.look()
+        seen.append((await cloud.claims(server), report.violations))
+
+    node2 = cloud.drivers["node2"]
+    holds_it = node2.has_disk
+
+    async def attests(asked: ServerId) -> bool:
+        await account()
+        return await holds_it(asked)
+
+    node2.has_disk = attests  # type: ignore[method-assign]
+    before(cloud.drivers["node1"], "delete", account)
+    await cloud.confirm(server)
+    both = {"node1 (migration)": SMALL, "node2": LARGE}
+    assert seen == [(both, ()), ({"node1 (migration)": {"DISK_GB": 1}, "node2": LARGE}, ())]
+    ended = await cloud.migration(move.id)
+    assert (ended.old_flavor.name, ended.new_flavor.name) == ("small", "large")
+
+
+async def test_C8_in_the_window_the_disk_on_the_source_is_counted_however_often_the_host_reports(cloud: Cloud) -> None:
+    """The server is another host's by then; the copy that a revert needs is neither trouble nor free space."""
+    server = await cloud.create(host="node1")
+    await cloud.move(server, "node2")
+
+    heard = len(cloud.recorder.on("haulier.event.node1.heartbeat"))
+
+    async def reported_twice() -> bool:
+        return len(cloud.recorder.on("haulier.event.node1.heartbeat")) >= heard + 2
+
+    await cloud.until(reported_twice)
+    await cloud.allinone.conductor.driver.sweep()
+    assert await usage(cloud) == {"node1": (1, 64, 1, 0), "node2": (1, 64, 1, 1), "node3": (0, 0, 0, 0)}
+    report = await cloud.allinone.conductor.audit.look()
+    assert (report.violations, server in cloud.drivers["node1"].disks) == ((), True)
+
+
+@pytest.mark.parametrize("what", ["build", "move"])
+async def test_C10_a_sweep_while_the_target_prepares_takes_no_claim_away(cloud: Cloud, what: str) -> None:
+    """Also when it looks at what is on the host, where there is nothing yet."""
+    server = await cloud.create(host="node1") if what == "move" else ""
+    reached, go = held_before(cloud.drivers["node2"], "create_disk")
+    if what == "move":
+        assert (await cloud.action(server, {"migrate": {"host": "node2"}})).status_code == 202
+    else:
+        wanted = {"name": "vm", "imageRef": cloud.image, "flavorRef": "small", "networks": "none"}
+        wanted["availability_zone"] = "nova:node2"
+        answer = await cloud.call("POST", "/v2.1/servers", {"server": wanted})
+        server = answer.json()["server"]["id"]
+    await reached()
+    assert server not in cloud.drivers["node2"].disks
+    for _ in range(2):
+        await cloud.allinone.conductor.driver.sweep()
+        assert (await cloud.claims(server))["node2"] == SMALL
+    go()
+    found = await cloud.free(server)
+    assert (found.host, found.vm_state) == ("node2", VmState.RESIZED if what == "move" else VmState.ACTIVE)

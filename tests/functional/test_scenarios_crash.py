@@ -140,7 +140,7 @@ async def test_B12_a_conflict_in_the_revert_of_a_resize_on_one_host_is_retried(
         assert await cloud.claims(server) == {"node1": ONE_SMALL}
 
 
-async def test_B13_a_server_deleted_while_the_scheduler_chooses_gets_no_claim(cloud: Cloud) -> None:
+async def test_B13_J5_a_server_deleted_while_the_scheduler_chooses_gets_no_claim(cloud: Cloud) -> None:
     server = await cloud.create(host="node1")
     asked, may_answer = held_question(cloud)
     assert (await cloud.action(server, {"migrate": None})).status_code == 202

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from haulier.bus.local import Said
@@ -17,6 +18,7 @@ from haulier.model.migration import Migration, State
 from haulier.model.server import PowerState, VmState
 from tests.functional.cloud import Cloud, running, settings
 from tests.functional.conftest import HOSTS
+from tests.functional.hooks import held_before
 from tests.functional.test_force import silence
 
 ONE_SMALL = {"VCPU": 1, "MEMORY_MB": 64, "DISK_GB": 1}
@@ -137,7 +139,7 @@ async def test_a_request_may_say_never(tmp_path: Path) -> None:
         assert (await cloud.confirm(server)).state == State.CONFIRMED
 
 
-async def test_I5_what_one_move_asked_for_does_not_stick(cloud: Cloud) -> None:
+async def test_I5_J4_what_one_move_asked_for_does_not_stick(cloud: Cloud) -> None:
     server = await cloud.create(host="node1")
     first = await moved(cloud, server, confirm_after=LONG)
     await cloud.revert(server)
@@ -358,6 +360,43 @@ async def test_E4_a_host_can_not_be_removed_in_the_window(cloud: Cloud) -> None:
     assert "not available here yet" in answer.json()["badRequest"]["message"]
     assert (await cloud.revert(server)).state == State.REVERTED
     assert await cloud.claims(server) == {"node1": ONE_SMALL}
+
+
+async def test_E7_the_room_on_the_source_is_taken_as_soon_as_the_move_is_confirmed(cloud: Cloud) -> None:
+    """The source is still about to delete its copy, and no heartbeat or sweep comes in between."""
+    await cloud.add_flavor("whale", ram=16000)
+    server = await cloud.create(host="node1", flavor="whale")
+    await cloud.move(server, "node2")
+    await cloud.allinone.conductor.driver.stop()
+    cloud.allinone.broker.losses.append(lambda said: said.subject.endswith(".heartbeat"))
+    reached, go = held_before(cloud.drivers["node1"], "delete")
+    assert (await cloud.action(server, {"confirmResize": None})).status_code == 204
+    await reached()
+    next_one = await cloud.create("next", host="node1", flavor="whale")
+    assert (await cloud.server(next_one)).host == "node1"
+    go()
+    assert (await cloud.ended((await cloud.newest(server)).id)).state == State.CONFIRMED
+
+
+async def test_E9_the_zone_that_is_shown_goes_with_the_server_and_back(tmp_path: Path) -> None:
+    made = settings(tmp_path, ("node1", "node2"))
+    here, there = made.hosts
+    made = msgspec.structs.replace(made, hosts=(here, msgspec.structs.replace(there, zone="other")))
+    async with running(made) as cloud:
+        server = await cloud.create(host=None)
+        homes = {"node1": "nova", "node2": "other"}
+        source = str((await cloud.server(server)).host)
+        (target,) = homes.keys() - {source}
+
+        async def zone() -> Any:
+            document = (await cloud.call("GET", f"/v2.1/servers/{server}")).json()["server"]
+            return document["OS-EXT-AZ:availability_zone"]
+
+        assert await zone() == homes[source]
+        await cloud.move(server)
+        assert await zone() == homes[target]
+        await cloud.revert(server)
+        assert await zone() == homes[source]
 
 
 async def test_E13_a_window_that_the_clock_has_closed_is_closed(cloud: Cloud) -> None:

@@ -16,7 +16,7 @@ async def status(cloud: Cloud, server: str) -> str:
     return str(shown["status"])
 
 
-async def test_B1_move_then_confirm(cloud: Cloud) -> None:
+async def test_B1_G2_move_then_confirm(cloud: Cloud) -> None:
     server = await cloud.create(host="node1")
     await cloud.move(server, "node2")
     assert await status(cloud, server) == "VERIFY_RESIZE"
@@ -28,7 +28,7 @@ async def test_B1_move_then_confirm(cloud: Cloud) -> None:
     assert cloud.drivers["node2"].disks[server].boots == 2  # type: ignore[index]
 
 
-async def test_B2_move_then_revert(cloud: Cloud) -> None:
+async def test_B2_G3_move_then_revert(cloud: Cloud) -> None:
     server = await cloud.create(host="node1")
     await cloud.move(server, "node2")
     move = await cloud.revert(server)
@@ -84,7 +84,7 @@ async def test_a_second_confirm_is_refused(cloud: Cloud) -> None:
     assert (await cloud.action(server, {"confirmResize": None})).status_code == 409
 
 
-async def test_I8_a_target_that_does_not_hold_the_disk_keeps_the_source_copy(cloud: Cloud) -> None:
+async def test_I8_M2_a_target_that_does_not_hold_the_disk_keeps_the_source_copy(cloud: Cloud) -> None:
     """Without the target's word the window is open as before, and the reason is in the event."""
     server = await cloud.create(host="node1")
     await cloud.move(server, "node2")

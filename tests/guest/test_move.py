@@ -97,7 +97,7 @@ def processes(cloud: Cloud, server: str) -> list[str]:
     return lines
 
 
-async def test_a_guest_moves_to_the_host_that_was_named(cloud: Cloud) -> None:
+async def test_G2_G13_a_guest_moves_to_the_host_that_was_named(cloud: Cloud) -> None:
     server = await cloud.create(host="node1")
     await said_on_console(cloud, server, "TICK", 2)
     before = counters(cloud, "node1", server)
@@ -109,6 +109,7 @@ async def test_a_guest_moves_to_the_host_that_was_named(cloud: Cloud) -> None:
     await said_on_console(cloud, server, "BOOT")
     after = counters(cloud, "node2", server)
     assert look.compared == [0], "equal before the start"
+    assert [size(cloud, host, server) for host in ("node1", "node2")] == [1 << 30] * 2
     assert after.boots == before.boots + 1 == 2
     assert after.seq >= sealed.seq >= before.seq, "its last write is there"
     assert len(processes(cloud, server)) == 1
@@ -117,7 +118,7 @@ async def test_a_guest_moves_to_the_host_that_was_named(cloud: Cloud) -> None:
     assert len(processes(cloud, server)) == 1
 
 
-async def test_a_revert_runs_the_source_with_its_own_disk(cloud: Cloud) -> None:
+async def test_G3_a_revert_runs_the_source_with_its_own_disk(cloud: Cloud) -> None:
     server = await cloud.create(host="node1")
     await said_on_console(cloud, server, "TICK")
     await cloud.move(server, "node2")

@@ -194,7 +194,7 @@ async def test_refused(api: ComputeApi, row: Refused, version: str) -> None:
         ({"host": "dst", "force": True}, None, True, True),
     ],
 )
-async def test_the_request_is_kept_with_the_move(
+async def test_J4_the_request_is_kept_with_the_move(
     api: ComputeApi, inside: Any, destination: str | None, named: bool, forced: bool
 ) -> None:
     """And what an earlier request had asked for is gone (invariant I5)."""
@@ -220,7 +220,7 @@ async def test_A26_a_server_that_does_not_exist(api: ComputeApi, server: str) ->
     assert answer.json()["itemNotFound"]["message"].startswith("Instance ")
 
 
-async def test_who_may(api: ComputeApi) -> None:
+async def test_K2_who_may(api: ComputeApi) -> None:
     await refused(api, {"migrate": None}, 403, "forbidden", MIGRATE_RULE, who=MEMBER)
     await refused(api, {"migrate": {"host": "dst"}}, 403, "forbidden", HOST_RULE, who=MEMBER)
     await refused(api, {"migrate": {"host": "dst"}}, 403, "forbidden", HOST_RULE, who=MANAGER)
@@ -252,7 +252,7 @@ STATES = [
 
 
 @pytest.mark.parametrize(("action", "columns", "state"), STATES)
-async def test_A26_D13_the_wrong_state(api: ComputeApi, action: str, columns: dict[str, Any], state: str) -> None:
+async def test_A26_D13_K5_the_wrong_state(api: ComputeApi, action: str, columns: dict[str, Any], state: str) -> None:
     await api.set_server(**columns)
     message = f"Cannot '{action}' instance {SERVER} while it is in {state}"
     await refused(api, {action: None}, 409, "conflictingRequest", message)

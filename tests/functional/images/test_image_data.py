@@ -193,7 +193,7 @@ async def add_server(api: SmallApi, image_id: str, vm_state: str) -> str:
     return server_id
 
 
-async def test_g11_the_data_of_a_deleted_image_stays_while_a_server_rests_on_it(
+async def test_G11_the_data_of_a_deleted_image_stays_while_a_server_rests_on_it(
     api: SmallApi, member: httpx2.AsyncClient
 ) -> None:
     image_id = await queued(member)

@@ -166,7 +166,7 @@ async def test_the_flush_comes_between_the_export_and_the_answer(
         assert (path.stat().st_ino, [], False) in flushed
 
 
-async def test_a_disk_changed_on_the_way_is_not_received(lab: Lab, server: ServerId) -> None:
+async def test_M1_a_disk_changed_on_the_way_is_not_received(lab: Lab, server: ServerId) -> None:
     prepared = await lab.prepare(server)
     sealed = await lab.expect(Sealed, "n1", server, lab.send(prepared), **move(generation=2))
     await lab.agents["n2"]._driver.close_export(server)

@@ -79,7 +79,7 @@ def test_a_failed_move_says_how_the_server_was_left() -> None:
     assert "as it was" in narrate.Story().news(document)[-1][1]
 
 
-def test_a_copy_shows_bytes_rate_and_time_left() -> None:
+def test_M17_a_copy_shows_bytes_rate_and_time_left() -> None:
     story = narrate.Story()
     copying = move("PREPARING", "COPYING", progress={"bytes_done": 0, "bytes_total": 64 * MIB})
     assert story.present(copying, 1.0) == "0 B of 64.0 MiB"

@@ -157,7 +157,7 @@ async def test_finish_that_fails_answers_when_the_guest_is_off_and_tombstoned(on
     assert (one.disk("n1").size, one.disk("n1").boots, layers(one)) == (OLD, 2, (1, 0, 0))
 
 
-async def test_a_copy_that_differs_is_never_taken(one: Lab) -> None:
+async def test_M1_a_copy_that_differs_is_never_taken(one: Lab) -> None:
     driver = one.drivers["n1"]
     digest_copy = driver.digest_copy
 

@@ -54,7 +54,7 @@ def resize(tx: Transaction, asker: Asker, server_id: str, flavorid: str) -> Migr
 
     Raises:
         ServerNotFound, ServerLocked, WrongState, AgentSilent, AgentStopping, HostForcedDown, UnknownFlavor, SameFlavor,
-            RootDiskTooSmall, MemoryTooSmall, LostRace: refused.
+            RootDiskTooSmall, MemoryTooSmall, NotOffered, LostRace: refused.
     """
     server = _movable(tx, asker, server_id, "resize")
     flavor = flavors.find(tx, flavorid)

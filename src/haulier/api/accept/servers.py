@@ -27,7 +27,8 @@ def create(tx: Transaction, asker: Asker, wanted: Create) -> ServerId:
     """Accept a new server; the conductor places and builds it.
 
     Raises:
-        UnknownFlavor, UnknownImage, ImageNotActive, UnknownZone, HostNotFound, RootDiskTooSmall, MemoryTooSmall.
+        UnknownFlavor, UnknownImage, ImageNotActive, UnknownZone, HostNotFound, RootDiskTooSmall, MemoryTooSmall,
+            NotOffered.
     """
     flavor = _flavor(tx, asker, wanted.flavorid)
     image = _image(tx, asker, wanted.image_id)

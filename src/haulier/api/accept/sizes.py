@@ -4,10 +4,20 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from haulier.errors import MemoryTooSmall, RootDiskTooSmall
+from haulier.errors import MemoryTooSmall, NotOffered, RootDiskTooSmall
 from haulier.model.flavor import Flavor
 
 GIB = 1 << 30
+
+
+def has_one_disk(flavor: Flavor) -> None:
+    """Check that a flavor asks for no other disk than the root disk: a server would not get it.
+
+    Raises:
+        NotOffered: it asks for swap or for an ephemeral disk.
+    """
+    if flavor.ephemeral_gb or flavor.swap_mb:
+        raise NotOffered(f"The swap or ephemeral disk that flavor {flavor.name} asks for")
 
 
 def carries(flavor: Flavor, image: Row[Any]) -> None:
@@ -15,7 +25,9 @@ def carries(flavor: Flavor, image: Row[Any]) -> None:
 
     Raises:
         RootDiskTooSmall, MemoryTooSmall: it is too small for the image's disk, or for what the image asks for.
+        NotOffered: as above.
     """
+    has_one_disk(flavor)
     of = f"image {image.id}"
     if flavor.memory_mb < image.min_memory_mb:
         raise MemoryTooSmall(flavor.name, flavor.memory_mb, image.min_memory_mb, of)
@@ -25,11 +37,12 @@ def carries(flavor: Flavor, image: Row[Any]) -> None:
 
 
 def takes_over(new: Flavor, old: Flavor, image: Row[Any] | None) -> None:
-    """Check the new flavor of a resize: no disk shrinks, and the image still fits.
+    """Check the new flavor of a resize: no disk shrinks, none is added, and the image still fits.
 
     Raises:
-        RootDiskTooSmall, MemoryTooSmall: as above.
+        RootDiskTooSmall, MemoryTooSmall, NotOffered: as above.
     """
+    has_one_disk(new)
     if new.root_gb < old.root_gb:
         raise RootDiskTooSmall(new.name, new.root_gb, str(old.root_gb), f"its present flavor {old.name}")
     if image is not None:
