@@ -16,6 +16,7 @@ from tests.functional.test_delete import delete, gone
 from tests.functional.test_force import unmoved
 from tests.functional.test_same_host import resize
 
+
 async def refused(cloud: Cloud, server: str, flavor: str) -> str:
     """A resize to the flavor is a 400 that changes nothing and of which no host hears; why."""
     claims, calls = await cloud.claims(server), len(cloud.drivers["node1"].calls)
@@ -86,7 +87,9 @@ async def test_G19_a_server_that_is_deleted_while_its_move_fails_leaves_no_files
     await cloud.until(lambda: gone(cloud, server))
 
     async def nowhere() -> bool:
-        held = [driver.disks.keys() | driver.guests.keys() | driver.exported.keys() for driver in cloud.drivers.values()]
+        held = [
+            driver.disks.keys() | driver.guests.keys() | driver.exported.keys() for driver in cloud.drivers.values()
+        ]
         return not any(server in each for each in held) and await cloud.claims(server) == {}
 
     await cloud.until(nowhere)
