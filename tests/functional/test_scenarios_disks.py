@@ -75,13 +75,18 @@ async def demand(cloud: Cloud, field: str, least: int) -> None:
 
 
 async def test_G19_a_server_that_is_deleted_while_its_move_fails_leaves_no_files_anywhere(cloud: Cloud) -> None:
-    """The copy has failed, and the source is about to start the guest again: node2 has half a disk."""
+    """The copy has failed, and the source is about to start the guest again: node2 has half a disk, and did not hear
+    that it is to delete it. The deletion tells it, and no sweep has to.
+    """
     server = await cloud.create(host="node1")
     cloud.drivers["node1"].fails["send_disk"] = "cable cut"
+    cloud.allinone.broker.losses.append(lambda said: b"discard_target" in said.body)
     reached, go = held_before(cloud.drivers["node1"], "start")
     assert (await cloud.action(server, {"migrate": {"host": "node2"}})).status_code == 202
     await reached()
     assert (await cloud.newest(server)).state == State.RESTORING
+    assert server in cloud.drivers["node2"].disks
+    await cloud.allinone.conductor.driver.stop()
     await delete(cloud, server)
     go()
     await cloud.until(lambda: gone(cloud, server))
