@@ -4,7 +4,7 @@ from haulier.bus.local import Said
 from haulier.conductor import commands
 from haulier.conductor.reconcile.orphaned_files import STEP as DISCARD_ORPHAN
 from haulier.db.engine import Transaction
-from haulier.db.store import outbox
+from haulier.db.store import hosts, outbox
 from haulier.model.ids import HostName, ServerId
 from haulier.model.migration import State
 from haulier.wire.to_compute import DiscardGuest
@@ -85,3 +85,23 @@ async def test_I7_an_order_from_before_a_move_to_delete_leftovers_never_takes_th
 async def waits_for(cloud: Cloud, move: int, host: str) -> bool:
     shown = (await cloud.call("GET", f"/haulier/v1/migrations/{move}")).json()["migration"]
     return host in [one["host"] for one in shown["waiting_for"]]
+
+
+async def test_a_hello_of_an_agent_that_has_ended_does_not_make_its_host_deaf(cloud: Cloud) -> None:
+    """It comes again after its successor's: the conductor takes it, and the successor's next heartbeat mends that."""
+    hello = next(said for said in cloud.recorder.on("haulier.event.node1.hello"))
+    await cloud.allinone.restart_agent("node1")
+    agent = cloud.allinone.agents["node1"]
+    cloud.allinone.broker.deliver(hello)
+
+    async def known() -> bool:
+        host = await cloud.allinone.db.read(hosts.get, "node1")
+        return host.incarnation == agent.incarnation and agent.welcomed.is_set()
+
+    async def deceived() -> bool:
+        return not await known()
+
+    await cloud.until(deceived)
+    server = await cloud.create(host="node1")
+    await cloud.until(known)
+    assert cloud.fleet.running[ServerId(server)] == "node1"

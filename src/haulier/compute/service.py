@@ -147,12 +147,13 @@ class Agent:
             self.executor.take(directive.command)
 
     async def _begin_anew(self) -> None:
-        """This host was fenced while it was cut off: nothing it was told before counts, and it owns what it is told.
+        """This host was fenced while it was cut off, or the conductor takes an agent that ended for the present one:
+        nothing it was told before counts, and it owns what it is told.
 
         As after a restart: a new incarnation, what is under way is left where it is, and nothing starts until the
         welcome, which stops first the guests that another host owns by now.
         """
-        log.warning("fenced while cut off: beginning anew", incarnation=self.incarnation)
+        log.warning("fenced while cut off, or not known as the present agent: beginning anew", incarnation=self.incarnation)
         self.welcomed.clear()
         self.incarnation = _new_incarnation()
         await self.executor.begin_anew(self.incarnation)

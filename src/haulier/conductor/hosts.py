@@ -48,7 +48,9 @@ class Hosts:
     async def heartbeat(self, heartbeat: Heartbeat) -> None:
         """A sign of life, with what the host has left and what its guests do.
 
-        One from a host that is fenced is none: its agent was cut off and not ended, so it is told to begin anew.
+        One from a host that is fenced is none: its agent was cut off and not ended, so it is told to begin anew. So is
+        an agent that is not the one known here: a hello of its predecessor came late or twice, and was believed. (If it
+        is the predecessor's heartbeat that is late, nobody of that incarnation is there to hear it.)
         """
         if not await self._db.write(self._heard, heartbeat):
             await self._bus.tell(subjects.commands(heartbeat.host), Directive(begin_anew=heartbeat.incarnation))
@@ -68,8 +70,7 @@ class Hosts:
             for guest in heartbeat.guests:
                 guest_changed(tx, heartbeat.host, guest, settled_for=self._settings.resend_after)
             return True
-        host = hosts.find(tx, heartbeat.host)
-        return host is None or not host.fenced
+        return hosts.find(tx, heartbeat.host) is None
 
     async def power(self, power: Power) -> None:
         """A guest shut itself down or crashed."""
