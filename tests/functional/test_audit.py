@@ -146,6 +146,26 @@ async def test_claims_are_exact_in_the_middle_of_a_move_too(cloud: Cloud) -> Non
     assert await wrong(cloud) == [("claim_missing", "node1", server)]
 
 
+async def test_a_deletion_that_is_not_taken_up_is_skipped_on_each_host(cloud: Cloud) -> None:
+    """It has ended the window, and the host that kept the disk is not told to delete it yet."""
+    server = await cloud.create()
+    await cloud.move(server, "node2")
+    conductor = cloud.allinone.conductor
+    conductor.outbox.take_no_more()
+    assert (await cloud.call("DELETE", f"/v2.1/servers/{server}")).status_code == 204
+    report = await audit(cloud)
+    assert report["violations"] == []
+    assert [each["server_id"] for each in report["in_transition"]] == [server]
+    conductor.outbox._begins = True
+    conductor.outbox.kick()
+
+    async def deleted() -> bool:
+        return (await cloud.server(server)).vm_state == "deleted"
+
+    await cloud.until(deleted)
+    await is_clean(cloud)
+
+
 async def test_a_server_that_changes_during_the_look_is_not_judged(cloud: Cloud) -> None:
     """Its files come and go between the two readings of the database; nothing of that is a violation."""
     server = await cloud.create(host="node1")

@@ -130,7 +130,7 @@ def _add_in_place(due: Due, move: Migration, source: Holder, old: Amounts, new: 
 
 def business(entry: Entry, host: HostName) -> Business:
     """What `host` has to do with a server of the books."""
-    if entry.waits_for(host):
+    if entry.waits_for(host) or _deletion_is_not_taken_up(entry):
         return Business.BUSY
     if host not in parties(entry):
         return Business.NONE
@@ -138,6 +138,11 @@ def business(entry: Entry, host: HostName) -> Business:
     if deletes_copy or why_under_way(entry) is not None:
         return Business.BUSY
     return Business.OWNS if host == entry.host else Business.KEEPS
+
+
+def _deletion_is_not_taken_up(entry: Entry) -> bool:
+    """It was accepted, which ended a move under way, and the hosts that it concerns are still to be told."""
+    return entry.task_state == TaskState.DELETING and any(each.host is None for each in entry.told)
 
 
 def parties(entry: Entry) -> set[HostName]:
