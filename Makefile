@@ -1,7 +1,7 @@
 # The front door. `make` alone lists what there is; CONTRIBUTING.md says more.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check unit contract functional guest planted races crash-sample crash crash-real partition docs lock run dev qemu nats network systemd
+.PHONY: help demo up test check unit contract functional guest planted races crash-sample crash crash-long crash-real partition docs lock run dev qemu nats network systemd
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -51,8 +51,8 @@ functional: dev ## Tests of all processes together, with simulated hosts
 guest: qemu nats network dev ## Tests that boot real guests with QEMU, also over NATS, and use the stock OpenStack client
 	@$(pytest) $(two_at_once) tests/guest $(ARGS)
 
-crash-sample: qemu nats dev ## Some points of the two sweeps below, chosen by a seed that is printed; CI runs this
-	@$(pytest) tests/crash tests/crash_real $(ARGS)
+crash-sample: qemu nats dev ## Some of the sweeps and of the machine below, by a seed that is printed; CI runs this
+	@$(pytest) tests/crash tests/crash_machine tests/crash_real $(ARGS)
 
 planted: qemu nats dev ## Plant each bug of tests/planted in a copy, and see that its test catches it
 	@$(bin)/python scripts/planted $(ARGS)
@@ -60,8 +60,12 @@ planted: qemu nats dev ## Plant each bug of tests/planted in a copy, and see tha
 races: dev ## Conflicting requests at the same moment, 200 rounds of each pair (ROUNDS=n, SEED=n; functional has two)
 	@ROUNDS=$${ROUNDS:-200} $(pytest) $(two_at_once) tests/functional/test_races.py $(ARGS)
 
-crash: dev ## Kill, cut off, delay and break haulier at every point of a move (simulated hosts)
-	@exec $(bin)/python -m tests.crash.sweep $(ARGS)
+crash: dev ## Break haulier at every point of a move, then 100 examples of the machine (ARGS: points, SEED=n: machine)
+	@$(bin)/python -m tests.crash.sweep $(ARGS)
+	@$(if $(ARGS),,exec $(bin)/python -m tests.crash_machine.run --examples 100 $(if $(SEED),--seed $(SEED)))
+
+crash-long: dev ## 500 examples of the machine: whatever can be asked and go wrong, at random (SEED=n repeats)
+	@exec $(bin)/python -m tests.crash_machine.run --examples 500 $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 crash-real: qemu nats dev ## Kill -9 real processes at each step of a move with real guests, and see that all ends well
 	@exec $(bin)/python -m tests.crash_real.sweep $(ARGS)

@@ -4,11 +4,13 @@ What must hold at every moment (no guest twice, none but the owner's, no copy de
 sweep watch themselves: see `host.py` and `CrashCloud`. It is reported from here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from haulier.bus import permissions
 from haulier.compute.driver import HAS_PROCESS
+from haulier.compute.journal import Journal
 from haulier.conductor.audit.service import Audit
 from haulier.db.engine import Transaction
 from haulier.db.store import actions, claims, migrations, servers
@@ -110,7 +112,22 @@ async def audited(cloud: CrashCloud) -> list[str]:
     return found + [f"audit: host {each.host} is unknown: {each.why}" for each in report.unknown_hosts]
 
 
-def _one_owner(cloud: CrashCloud, rows: Rows) -> list[str]:
+class Hosts(Protocol):
+    """What the checks of one server need of its cloud, here or elsewhere (`tests/crash_machine`)."""
+
+    server: ServerId
+    drivers: Any
+    journals: Mapping[str, Journal]
+
+
+def of_server(cloud: Hosts, rows: Rows) -> list[str]:
+    """Of the above, what needs no knowledge of how the server was found: owner, claims, ends, records."""
+    if rows.server.vm_state == VmState.DELETED:
+        return _deleted(cloud, rows) + _records(rows)
+    return _one_owner(cloud, rows) + _claims(rows) + _ends(rows) + _records(rows)
+
+
+def _one_owner(cloud: Hosts, rows: Rows) -> list[str]:
     found = []
     for host, driver in cloud.drivers.items():
         runs = driver.power_state(cloud.server) in HAS_PROCESS
@@ -272,7 +289,7 @@ def _records(rows: Rows) -> list[str]:
     return found
 
 
-def _deleted(cloud: CrashCloud, rows: Rows) -> list[str]:
+def _deleted(cloud: Hosts, rows: Rows) -> list[str]:
     found = []
     if rows.claims:
         found.append(f"I2: a deleted server holds {rows.claims}")

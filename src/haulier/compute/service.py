@@ -153,7 +153,9 @@ class Agent:
         As after a restart: a new incarnation, what is under way is left where it is, and nothing starts until the
         welcome, which stops first the guests that another host owns by now.
         """
-        log.warning("fenced while cut off, or not known as the present agent: beginning anew", incarnation=self.incarnation)
+        log.warning(
+            "fenced while cut off, or not known as the present agent: beginning anew", incarnation=self.incarnation
+        )
         self.welcomed.clear()
         self.incarnation = _new_incarnation()
         await self.executor.begin_anew(self.incarnation)
