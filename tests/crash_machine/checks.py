@@ -1,4 +1,4 @@
-"""What must hold at every moment, and what must hold once a mended cloud has come to rest: what is wrong, as clauses."""
+"""What must hold at every moment, and once a mended cloud has come to rest: what is wrong, as clauses."""
 
 from dataclasses import dataclass
 from typing import Any
