@@ -125,7 +125,10 @@ class Machine(RuleBasedStateMachine):
     async def _act(self, server: str | None, body: dict[str, Any]) -> int:
         if server is None:
             return 0
-        return (await self._world.ask("POST", f"/v2.1/servers/{server}/action", body)).status_code
+        status = (await self._world.ask("POST", f"/v2.1/servers/{server}/action", body)).status_code
+        if "revertResize" in body and status == 202:
+            self.runs.pop(server, None)  # it is to be as the move found it, whatever became of it in the window
+        return status
 
     # -- the cloud -------------------------------------------------------------------------------------------
 
