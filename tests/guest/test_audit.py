@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from haulier.compute.qemu.process import PROGRAM, machine_name
 from haulier.compute.qemu.storage_daemon import PROGRAM as STORAGE_DAEMON
 from haulier.model.ids import ServerId
 from tests.functional.cloud import Cloud, settings
+from tests.functional.test_audit import audit, wrong
 from tests.guest.real import real
 from tests.guest.test_move import folder
 
@@ -65,18 +65,6 @@ def planted() -> Iterator[Planted]:
     made = Planted()
     yield made
     made.end()
-
-
-async def audit(cloud: Cloud, *, repair: bool = False) -> dict[str, Any]:
-    asked = ("POST", "/haulier/v1/audit/repair") if repair else ("GET", "/haulier/v1/audit")
-    answer = await cloud.call(*asked)
-    assert answer.status_code == 200, answer.text
-    report: dict[str, Any] = answer.json()["audit"]
-    return report
-
-
-async def wrong(cloud: Cloud) -> list[tuple[str, str | None, str | None]]:
-    return [(each["kind"], each["host"], each["server_id"]) for each in (await audit(cloud))["violations"]]
 
 
 async def opened(pid: int, path: Path) -> None:

@@ -4,13 +4,13 @@ The API's transaction takes the move out of the state it was in, so from there o
 more. Dying before that commit, nothing was asked; after it, the request in the outbox is taken up by any conductor.
 """
 
-from haulier.conductor.cold_migration import attempts, in_place
+from haulier.conductor.cold_migration import attempts, in_place, steps
 from haulier.conductor.cold_migration.step import DISCARD, Step
 from haulier.conductor.cold_migration.steps import CancelAsked
 from haulier.conductor.machine import leads_to
 from haulier.db.store import actions, outbox, servers
 from haulier.model.migration import State
-from haulier.model.server import PowerState, TaskState, VmState, resting_state
+from haulier.model.server import PowerState, TaskState, VmState
 from haulier.wire import codec
 from haulier.wire.events import Failed, Restored
 from haulier.wire.to_compute import Command, RestoreGuest, RestoreInPlace
@@ -66,10 +66,7 @@ def _restore_again(step: Step) -> RestoreGuest | RestoreInPlace:
 def close(step: Step, restored: Restored) -> None:
     """The server is as it was found."""
     attempts.return_source_claim(step)
-    step.set_server(
-        vm_state=resting_state(restored.power_state), task_state=None, power_state=restored.power_state, progress=0
-    )
-    actions.finish(step.tx, step.server.id, step.request_id)
+    steps.close_reverted(step, restored)
 
 
 def close_in_place(step: Step, restored: Restored) -> None:

@@ -88,8 +88,8 @@ def reopen_window(step: Step, failed: Failed) -> State:
 
     An automatic confirm tries again later, each time after twice as long; never after a revert was asked for.
     """
-    step.keep(confirms_at=_next_automatic_confirm(step))
-    step.keep(reasons=(*step.migration.reasons, attempts.tell_why(step, failed.reason)))
+    reasons = (*step.migration.reasons, attempts.tell_why(step, failed.reason))
+    step.keep(confirms_at=_next_automatic_confirm(step), reasons=reasons)
     if step.migration.state == State.REVERT_CHECKING:  # a confirm has set none: one that is there is not ours
         step.set_server(task_state=None)
     actions.finish(step.tx, step.server.id, step.request_id, failed.reason)
